@@ -1,0 +1,106 @@
+//! The shape of `runtime-metrics.json`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// What one [`sample`](crate::sample) saw.
+///
+/// Serialises without a tag: a reader tells the two variants apart by `available`, which only the second has.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum RuntimeMetrics {
+    /// The platform has a backend, and its snapshots succeeded.
+    Available(ProcessReport),
+    /// No figures, and why.
+    Unavailable(Unavailable),
+}
+
+impl RuntimeMetrics {
+    /// The figures, where there are any.
+    #[must_use]
+    pub fn available(&self) -> Option<&ProcessReport> {
+        match self {
+            Self::Available(report) => Some(report),
+            Self::Unavailable(_) => None,
+        }
+    }
+
+    pub(crate) fn unavailable(reason: impl Into<String>) -> Self {
+        Self::Unavailable(Unavailable {
+            platform: std::env::consts::OS.to_owned(),
+            available: false,
+            reason: reason.into(),
+        })
+    }
+}
+
+/// The figures of one window.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ProcessReport {
+    /// The window that the caller asked for, in milliseconds.
+    pub sample_window_ms: u64,
+    /// The window between the two readings of the process's CPU clock, in milliseconds, as the monotonic clock
+    /// measured it. Percentages are of this.
+    pub measured_window_ms: f64,
+    /// Figures of the process as a whole.
+    pub process: ProcessMetrics,
+    /// One entry for each thread alive at the end of the window, ascending by `tid`.
+    pub threads: Vec<ThreadMetrics>,
+    /// [`std::env::consts::OS`].
+    pub platform: String,
+    /// What could not be read, as a path into this structure (`process.rss_kb`, `threads.1234.name`), and the
+    /// reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub missing: BTreeMap<String, String>,
+}
+
+/// Figures of the process as a whole. Absent ones are named in [`ProcessReport::missing`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ProcessMetrics {
+    /// User and system time of all threads, living or ended inside the window, in percent of one core.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_percent: Option<f64>,
+    /// Resident size in KiB at the end of the window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rss_kb: Option<u64>,
+    /// Virtual size in KiB at the end of the window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vm_size_kb: Option<u64>,
+    /// Physical footprint in KiB at the end of the window: what macOS's Activity Monitor calls "Memory". Only
+    /// macOS has the notion; elsewhere it is absent without being missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub footprint_kb: Option<u64>,
+    /// Seconds from [`init_at_startup`](crate::init_at_startup) to the end of the window.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uptime_secs: Option<f64>,
+}
+
+/// Figures of one thread. Absent ones are named in [`ProcessReport::missing`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ThreadMetrics {
+    /// The kernel's thread id: `gettid` on Linux, the 64-bit `thread_id` on macOS.
+    pub tid: u64,
+    /// The thread's name as the kernel has it: at most 15 bytes on Linux, 63 on macOS, possibly empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// User and system time in percent of one core. A thread born inside the window is charged its whole clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_percent: Option<f64>,
+}
+
+/// No figures, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Unavailable {
+    /// [`std::env::consts::OS`].
+    pub platform: String,
+    /// Always `false`.
+    pub available: bool,
+    /// Why there are no figures.
+    pub reason: String,
+}

@@ -1,0 +1,244 @@
+//! Two snapshots make a report: the arithmetic, free of platforms.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::report::{ProcessMetrics, ProcessReport, ThreadMetrics};
+
+/// A figure, or why it could not be read.
+pub(crate) type Reading<T> = Result<T, String>;
+
+/// A CPU clock and the moment it was read. Both in ns; `at_ns` counts from an arbitrary origin that all readings
+/// of one process share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CpuReading {
+    pub(crate) cpu_ns: u64,
+    pub(crate) at_ns: u64,
+}
+
+/// One living thread.
+#[derive(Debug, Clone)]
+pub(crate) struct ThreadReading {
+    pub(crate) tid: u64,
+    pub(crate) name: Reading<String>,
+    pub(crate) cpu: Reading<CpuReading>,
+}
+
+/// Everything a backend reads at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Snapshot {
+    /// In any order; of several entries with one tid the last counts.
+    pub(crate) threads: Vec<ThreadReading>,
+    /// Read *after* the threads' clocks, so that it never lags behind their sum.
+    pub(crate) process_cpu: Reading<CpuReading>,
+    pub(crate) rss_kb: Reading<u64>,
+    pub(crate) vm_size_kb: Reading<u64>,
+    /// `None` where the platform has no such notion.
+    pub(crate) footprint_kb: Option<Reading<u64>>,
+    /// Since `init_at_startup`, read with the memory figures.
+    pub(crate) uptime: Reading<Duration>,
+}
+
+impl Snapshot {
+    /// When the snapshot was taken: the process clock's stamp, or else the latest of the threads'.
+    fn taken_at_ns(&self) -> Option<u64> {
+        let threads = || self.threads.iter().filter_map(|t| t.cpu.as_ref().ok()).map(|cpu| cpu.at_ns).max();
+        self.process_cpu.as_ref().ok().map(|cpu| cpu.at_ns).or_else(threads)
+    }
+}
+
+/// What happened between two snapshots. Fails only when neither the window nor anything in it can be told.
+pub(crate) fn difference(before: &Snapshot, after: Snapshot, asked: Duration) -> Result<ProcessReport, String> {
+    let window_ns = match (before.taken_at_ns(), after.taken_at_ns()) {
+        (Some(start), Some(end)) if end > start => end - start,
+        (Some(_), Some(_)) => return Err("the monotonic clock did not move between the snapshots".to_owned()),
+        _ => return Err("no CPU clock of the process could be read".to_owned()),
+    };
+    let mut missing = Missing::default();
+
+    let process_cpu = both(&before.process_cpu, &after.process_cpu).and_then(|(start, end)| {
+        percent(start, end).ok_or_else(|| "the process's CPU clock went backwards".to_owned())
+    });
+    let mut threads: BTreeMap<u64, ThreadMetrics> = BTreeMap::new();
+    let earlier: BTreeMap<u64, &Reading<CpuReading>> = before.threads.iter().map(|t| (t.tid, &t.cpu)).collect();
+    for ThreadReading { tid, name, cpu } in after.threads {
+        let cpu = cpu.and_then(|now| thread_percent(earlier.get(&tid).copied(), now, window_ns));
+        let thread = ThreadMetrics {
+            tid,
+            name: missing.unless(name, || format!("threads.{tid}.name")),
+            cpu_percent: missing.unless(cpu, || format!("threads.{tid}.cpu_percent")),
+        };
+        threads.insert(tid, thread);
+    }
+    let process = ProcessMetrics {
+        cpu_percent: missing.unless(process_cpu, || "process.cpu_percent".to_owned()),
+        rss_kb: missing.unless(after.rss_kb, || "process.rss_kb".to_owned()),
+        vm_size_kb: missing.unless(after.vm_size_kb, || "process.vm_size_kb".to_owned()),
+        footprint_kb: after
+            .footprint_kb
+            .and_then(|footprint| missing.unless(footprint, || "process.footprint_kb".to_owned())),
+        uptime_secs: missing
+            .unless(after.uptime, || "process.uptime_secs".to_owned())
+            .map(|uptime| uptime.as_secs_f64()),
+    };
+    Ok(ProcessReport {
+        sample_window_ms: u64::try_from(asked.as_millis()).unwrap_or(u64::MAX),
+        measured_window_ms: window_ns as f64 / 1e6,
+        process,
+        threads: threads.into_values().collect(),
+        platform: std::env::consts::OS.to_owned(),
+        missing: missing.0,
+    })
+}
+
+/// A thread's share of the window.
+///
+/// A thread that the earlier snapshot does not know was born inside the window; so was one whose clock went
+/// backwards, because only a recycled tid does that. Both are charged their whole clock over the whole window.
+fn thread_percent(earlier: Option<&Reading<CpuReading>>, now: CpuReading, window_ns: u64) -> Reading<f64> {
+    let whole_clock = now.cpu_ns as f64 * 100.0 / window_ns as f64;
+    match earlier {
+        None => Ok(whole_clock),
+        Some(Ok(earlier)) => Ok(percent(*earlier, now).unwrap_or(whole_clock)),
+        Some(Err(reason)) => Err(format!("at the start of the window: {reason}")),
+    }
+}
+
+/// CPU time per wall time in percent; `None` when either clock went backwards or time stood still.
+fn percent(start: CpuReading, end: CpuReading) -> Option<f64> {
+    let cpu = end.cpu_ns.checked_sub(start.cpu_ns)?;
+    let wall = end.at_ns.checked_sub(start.at_ns).filter(|wall| *wall > 0)?;
+    Some(cpu as f64 * 100.0 / wall as f64)
+}
+
+fn both(before: &Reading<CpuReading>, after: &Reading<CpuReading>) -> Reading<(CpuReading, CpuReading)> {
+    let start = before.as_ref().map_err(|reason| format!("at the start of the window: {reason}"))?;
+    let end = after.as_ref().map_err(Clone::clone)?;
+    Ok((*start, *end))
+}
+
+/// Collects the reasons of what could not be read.
+#[derive(Default)]
+struct Missing(BTreeMap<String, String>);
+
+impl Missing {
+    fn unless<T>(&mut self, reading: Reading<T>, path: impl FnOnce() -> String) -> Option<T> {
+        reading.map_err(|reason| drop(self.0.insert(path(), reason))).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn cpu(cpu_ns: u64, at_ns: u64) -> Reading<CpuReading> {
+        Ok(CpuReading { cpu_ns, at_ns })
+    }
+
+    fn thread(tid: u64, cpu: Reading<CpuReading>) -> ThreadReading {
+        ThreadReading { tid, name: Ok(format!("t{tid}")), cpu }
+    }
+
+    fn snapshot(process_cpu: Reading<CpuReading>, threads: Vec<ThreadReading>) -> Snapshot {
+        Snapshot {
+            threads,
+            process_cpu,
+            rss_kb: Ok(100),
+            vm_size_kb: Ok(200),
+            footprint_kb: None,
+            uptime: Ok(Duration::from_secs(5)),
+        }
+    }
+
+    fn report(before: Snapshot, after: Snapshot) -> ProcessReport {
+        difference(&before, after, Duration::from_secs(2)).expect("a report")
+    }
+
+    fn percents(report: &ProcessReport) -> Vec<(u64, Option<f64>)> {
+        report.threads.iter().map(|t| (t.tid, t.cpu_percent)).collect()
+    }
+
+    #[test]
+    fn percentages_are_of_the_measured_window_not_the_asked_one() {
+        let after = snapshot(cpu(4 * SECOND, 4 * SECOND), vec![thread(7, cpu(3 * SECOND, 4 * SECOND))]);
+        let report = report(snapshot(cpu(0, 0), vec![thread(7, cpu(SECOND, 0))]), after);
+        assert_eq!(report.sample_window_ms, 2000);
+        assert_eq!(report.measured_window_ms, 4000.0);
+        assert_eq!(report.process.cpu_percent, Some(100.0));
+        assert_eq!(percents(&report), [(7, Some(50.0))]);
+    }
+
+    #[test]
+    fn each_thread_is_charged_over_its_own_stamps() {
+        let before = snapshot(cpu(0, 100), vec![thread(1, cpu(0, 0)), thread(2, cpu(0, 50))]);
+        let after = snapshot(cpu(150, 200), vec![thread(1, cpu(100, 100)), thread(2, cpu(50, 150))]);
+        assert_eq!(percents(&report(before, after)), [(1, Some(100.0)), (2, Some(50.0))]);
+    }
+
+    #[test]
+    fn threads_born_in_the_window_or_with_a_recycled_tid_are_charged_their_whole_clock() {
+        let before = snapshot(cpu(0, 0), vec![thread(1, cpu(90, 0)), thread(2, cpu(5, 0))]);
+        let after = snapshot(cpu(60, 100), vec![thread(3, cpu(40, 100)), thread(1, cpu(20, 100))]);
+        assert_eq!(
+            percents(&report(before, after)),
+            [(1, Some(20.0)), (3, Some(40.0))],
+            "ascending, without the dead thread 2"
+        );
+    }
+
+    #[test]
+    fn duplicates_and_disorder_come_out_once_and_ascending() {
+        let after = snapshot(cpu(0, 100), vec![thread(9, cpu(1, 100)), thread(3, cpu(1, 100)), thread(9, cpu(2, 100))]);
+        let report = report(snapshot(cpu(0, 0), vec![]), after);
+        assert_eq!(percents(&report), [(3, Some(1.0)), (9, Some(2.0))]);
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_absent_and_named() {
+        let refused = || Err("refused".to_owned());
+        let mut before = snapshot(cpu(0, 0), vec![thread(1, refused()), thread(2, cpu(0, 0))]);
+        before.process_cpu = refused();
+        let mut after = snapshot(cpu(10, 100), vec![thread(1, cpu(9, 100)), thread(2, cpu(1, 100))]);
+        after.rss_kb = Err("no statm".to_owned());
+        after.vm_size_kb = Err("no statm".to_owned());
+        after.footprint_kb = Some(Err("flavor refused".to_owned()));
+        after.uptime = Err("never started".to_owned());
+        after.threads[1].name = Err("no comm".to_owned());
+        let report = report(before, after);
+        let expected = [
+            ("process.cpu_percent", "at the start of the window: refused"),
+            ("process.footprint_kb", "flavor refused"),
+            ("process.rss_kb", "no statm"),
+            ("process.uptime_secs", "never started"),
+            ("process.vm_size_kb", "no statm"),
+            ("threads.1.cpu_percent", "at the start of the window: refused"),
+            ("threads.2.name", "no comm"),
+        ];
+        let named: Vec<_> = report.missing.iter().map(|(path, why)| (path.as_str(), why.as_str())).collect();
+        assert_eq!(named, expected);
+        assert_eq!(report.process, ProcessMetrics::default());
+        assert_eq!((&report.threads[0].cpu_percent, &report.threads[1].name), (&None, &None));
+    }
+
+    #[test]
+    fn a_clock_that_does_not_move_or_cannot_be_read_yields_no_report() {
+        let still = |at| snapshot(cpu(1, at), vec![]);
+        for (before, after, reason) in [
+            (still(5), still(5), "did not move"),
+            (still(6), still(5), "did not move"),
+            (snapshot(Err(String::new()), vec![]), still(5), "no CPU clock"),
+        ] {
+            let error = difference(&before, after, Duration::ZERO).expect_err(reason);
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_process_clock_that_runs_backwards_is_missing_not_negative() {
+        let report = report(snapshot(cpu(50, 0), vec![]), snapshot(cpu(40, 100), vec![]));
+        assert_eq!(report.process.cpu_percent, None);
+        assert!(report.missing["process.cpu_percent"].contains("backwards"));
+    }
+}
