@@ -1,0 +1,4 @@
+.PHONY: build test lint
+build: ; cargo xtask build
+test:  ; cargo xtask test
+lint:  ; cargo xtask lint
