@@ -1,0 +1,199 @@
+//! The command line of the synthetic SPICE server: a thin shell around the library.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Parser;
+use clap::builder::TypedValueParser;
+use spice_source::control::{self, Answer};
+use spice_source::{Config, DrawRate, Event, LineReader, Password, Source, SurfaceSize};
+use tokio::io::{AsyncBufRead, AsyncWriteExt, BufReader, Stdout};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// How long the last events may take to be written, to a reader that may have gone away.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A synthetic SPICE server that idles, or draws at any rate asked.
+///
+/// It listens on 127.0.0.1 and shows one surface to one client at a time; a second client takes over, as with QEMU.
+/// Standard input takes requests and standard output gives answers and events, one JSON object a line; logs go to
+/// standard error. It ends at the end of its standard input, on the request `quit`, and on SIGTERM and SIGINT.
+#[derive(Parser)]
+#[command(version, after_help = EXAMPLE)]
+struct Args {
+    /// TCP port to listen on; 0 takes a fresh one, which the first event tells
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+
+    /// File that holds the password clients must show, and nothing else; without it every client is let in
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
+
+    /// Width of the surface, in pixels
+    #[arg(long, default_value_t = SurfaceSize::default().width())]
+    width: u32,
+
+    /// Height of the surface, in pixels
+    #[arg(long, default_value_t = SurfaceSize::default().height())]
+    height: u32,
+
+    /// Draws per second from the start, 0 (idle) to 100000
+    #[arg(long, value_name = "RATE", default_value = "0", value_parser = clap::value_parser!(u32).try_map(DrawRate::try_from))]
+    draws_per_second: DrawRate,
+
+    /// Log more: -v what happens, -vv details (RUST_LOG overrides)
+    #[arg(short, action = clap::ArgAction::Count)]
+    verbose: u8,
+}
+
+const EXAMPLE: &str = r#"Requests:
+  {"id":1,"method":"set_rate","params":{"draws_per_second":500}}
+  {"id":2,"method":"stats"}
+  {"id":3,"method":"quit"}
+
+Events:
+  {"event":"listening","port":40123}
+  {"event":"session_started","session":1}
+  {"event":"session_ended","session":1,"reason":"client disconnected"}
+  {"event":"refused","reason":"wrong password"}
+
+Try it, with any SPICE client (Ctrl-D ends it):
+  spice-source --port 5930 --draws-per-second 60
+  remote-viewer spice://127.0.0.1:5930
+
+Exit codes: 0 ended as asked, 1 standard input or output failed, 2 could not start (usage, password file, busy port)."#;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    start_logging(args.verbose);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(2, &anyhow::Error::new(error).context("cannot start the runtime")),
+    };
+    let code = runtime.block_on(async {
+        match start(args).await {
+            Ok((source, signals)) => run(source, signals)
+                .await
+                .map_or_else(|error| fail(1, &error), |()| ExitCode::SUCCESS),
+            Err(error) => fail(2, &error),
+        }
+    });
+    // A read of standard input cannot be cancelled, and must not be waited for.
+    runtime.shutdown_background();
+    code
+}
+
+fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
+    eprintln!("spice-source: {error:#}");
+    ExitCode::from(code)
+}
+
+fn start_logging(verbose: u8) {
+    let level = ["warn", "info", "debug"][usize::from(verbose.min(2))];
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(format!("spice_source={level}")));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+/// Everything that can fail for a wrong command line or a busy machine.
+async fn start(args: Args) -> anyhow::Result<(Source, EndSignals)> {
+    let password = args
+        .password_file
+        .map(|path| Password::from_file(&path).with_context(|| format!("--password-file {}", path.display())))
+        .transpose()?;
+    let surface = SurfaceSize::new(args.width, args.height).context("--width, --height")?;
+    let config = Config {
+        port: args.port,
+        password,
+        surface,
+        rate: args.draws_per_second,
+        ..Config::default()
+    };
+    // Before anybody can know that there is something to send a signal to.
+    let signals = EndSignals::listen().context("cannot listen for signals")?;
+    let source = Source::bind(config).await?;
+    Ok((source, signals))
+}
+
+async fn run(mut source: Source, mut signals: EndSignals) -> anyhow::Result<()> {
+    let mut stdout = tokio::io::stdout();
+    let requests = LineReader::new(BufReader::new(tokio::io::stdin()));
+    let outcome = tokio::select! {
+        outcome = converse(requests, &mut stdout, &mut source) => outcome,
+        () = signals.received() => Ok(()),
+    };
+    source.shutdown().await;
+    let farewell = async {
+        while let Some(event) = source.next_event().await {
+            tell(&mut stdout, &event).await?;
+        }
+        anyhow::Ok(())
+    };
+    let told = tokio::time::timeout(FAREWELL, farewell).await.unwrap_or(Ok(()));
+    outcome.and(told)
+}
+
+/// Answers requests and tells events until one side ends it.
+async fn converse<R: AsyncBufRead + Unpin>(
+    mut requests: LineReader<R>,
+    stdout: &mut Stdout,
+    source: &mut Source,
+) -> anyhow::Result<()> {
+    loop {
+        tokio::select! {
+            event = source.next_event() => match event {
+                Some(event) => tell(stdout, &event).await?,
+                None => return Ok(()),
+            },
+            line = requests.next_line() => {
+                let Some(line) = line.context("cannot read standard input")? else { return Ok(()) };
+                let Answer { json, quit } = control::answer(&line, source);
+                write_line(stdout, json).await?;
+                if quit {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+async fn tell(stdout: &mut Stdout, event: &Event) -> anyhow::Result<()> {
+    write_line(stdout, serde_json::to_string(event)?).await
+}
+
+async fn write_line(stdout: &mut Stdout, mut line: String) -> anyhow::Result<()> {
+    line.push('\n');
+    let written = async {
+        stdout.write_all(line.as_bytes()).await?;
+        stdout.flush().await
+    };
+    written.await.context("cannot write to standard output")
+}
+
+/// The signals that ask for an end.
+struct EndSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl EndSignals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
