@@ -1,0 +1,10 @@
+//! The control socket: newline-delimited JSON, one answer a request, in the order of the requests.
+
+mod methods;
+pub mod protocol;
+mod server;
+mod socket;
+
+pub use methods::Methods;
+pub use server::serve;
+pub use socket::{BindError, ControlSocket};
