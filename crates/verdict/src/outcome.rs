@@ -1,0 +1,99 @@
+//! What rows come to together.
+
+use std::fmt;
+
+use crate::Row;
+
+/// A verdict. Ordered by weight: of several, the greatest is theirs together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// Everything was judged, and passed.
+    Pass,
+    /// Nothing failed, but something was skipped, or nothing was judged at all.
+    Inconclusive,
+    /// Something failed.
+    Fail,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Pass => "pass",
+            Self::Inconclusive => "inconclusive",
+            Self::Fail => "fail",
+        })
+    }
+}
+
+/// How many rows came to what. Collect rows, or references to them, into it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Rows that passed.
+    pub passed: usize,
+    /// Rows that failed.
+    pub failed: usize,
+    /// Rows that could not be judged.
+    pub skipped: usize,
+}
+
+impl Tally {
+    /// One failed row makes a failure; short of that, one skipped row makes it inconclusive. So does no row at all: what
+    /// judged nothing has not passed.
+    #[must_use]
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Self { failed: 1.., .. } => Outcome::Fail,
+            Self { skipped: 1.., .. } | Self { passed: 0, .. } => Outcome::Inconclusive,
+            _ => Outcome::Pass,
+        }
+    }
+}
+
+impl<'a> FromIterator<&'a Row> for Tally {
+    fn from_iter<I: IntoIterator<Item = &'a Row>>(rows: I) -> Self {
+        let mut tally = Self::default();
+        for row in rows {
+            match row.outcome() {
+                Outcome::Pass => tally.passed += 1,
+                Outcome::Inconclusive => tally.skipped += 1,
+                Outcome::Fail => tally.failed += 1,
+            }
+        }
+        tally
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fail_outweighs_inconclusive_outweighs_pass() {
+        let outcome = |passed, failed, skipped| {
+            Tally {
+                passed,
+                failed,
+                skipped,
+            }
+            .outcome()
+        };
+        assert_eq!(outcome(3, 0, 0), Outcome::Pass);
+        assert_eq!(outcome(3, 0, 1), Outcome::Inconclusive);
+        assert_eq!(outcome(3, 1, 0), Outcome::Fail);
+        assert_eq!(outcome(3, 1, 1), Outcome::Fail);
+        assert_eq!(outcome(0, 0, 1), Outcome::Inconclusive);
+        assert_eq!(
+            [Outcome::Inconclusive, Outcome::Fail, Outcome::Pass].iter().max(),
+            Some(&Outcome::Fail)
+        );
+        assert_eq!(
+            [Outcome::Inconclusive, Outcome::Pass].iter().max(),
+            Some(&Outcome::Inconclusive)
+        );
+    }
+
+    #[test]
+    fn what_judged_nothing_has_not_passed() {
+        assert_eq!([].iter().collect::<Tally>().outcome(), Outcome::Inconclusive);
+    }
+}

@@ -1,0 +1,80 @@
+//! The same files under plain jq: `jq -f xtask/assertions/3-cpu.jq evidence.json`.
+
+use std::io::{ErrorKind, Write};
+use std::process::{Command, Stdio};
+use std::thread;
+
+use serde_json::{Deserializer, Value};
+
+use crate::{FILES, assertions, evidence, faults::faults, path};
+
+/// What jq makes of several evidences after one another; `None` where there is no jq.
+fn jq(file: &str, evidences: &[Value]) -> Option<Vec<Value>> {
+    let spawned = Command::new("jq")
+        .args(["-c", "-f", &path(file)])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut child = match spawned {
+        Err(error) if error.kind() == ErrorKind::NotFound => return None,
+        other => other.expect("jq starts"),
+    };
+    let mut stdin = child.stdin.take().expect("piped");
+    let output = thread::scope(|scope| {
+        scope.spawn(move || {
+            for evidence in evidences {
+                writeln!(stdin, "{evidence}").expect("jq reads its input");
+            }
+        });
+        child.wait_with_output().expect("jq ends")
+    });
+    assert!(output.status.success(), "jq -f {file}: {}", output.status);
+    let rows = Deserializer::from_slice(&output.stdout)
+        .into_iter()
+        .collect::<Result<_, _>>();
+    Some(rows.expect("jq writes JSON"))
+}
+
+/// Equal, numbers within what the two print differently (integers as floats, the last digit).
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) => {
+            let (Some(a), Some(b)) = (a.as_f64(), b.as_f64()) else {
+                return false;
+            };
+            (a - b).abs() <= 1e-9 * a.abs().max(1.0)
+        }
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
+        }
+        _ => a == b,
+    }
+}
+
+#[test]
+fn plain_jq_gives_the_same_rows() {
+    let mut evidences = vec![evidence::linux(), evidence::macos(), evidence::strict()];
+    evidences.extend(faults().into_iter().map(|fault| fault.evidence));
+
+    for (file, assertion) in FILES.iter().zip(assertions()) {
+        let Some(theirs) = jq(file, &evidences) else {
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "jq is not installed, and CI needs it"
+            );
+            eprintln!("SKIPPED: jq is not installed, so nothing was compared with it");
+            return;
+        };
+        let judge = |evidence| assertion.judge(evidence).unwrap_or_else(|e| panic!("{e}"));
+        let ours: Vec<Value> = evidences
+            .iter()
+            .flat_map(judge)
+            .map(|row| serde_json::to_value(row).expect("a row is JSON"))
+            .collect();
+        assert_eq!(ours.len(), theirs.len(), "{file}");
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            assert!(same(ours, theirs), "{file}:\nhere {ours}\njq   {theirs}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+# Test 4. Claim: resident size, virtual size and, on macOS, the footprint are true.
+# Judged: each against the observer's reading of the same kind nearest to the end of the window, like with like (the
+# resident size is not what Activity Monitor calls "Memory": that is the footprint); virtual against resident.
+
+# The value of f, or null where the input has no such place.
+def maybe(f): [(f)?] | .[0];
+
+# A figure of the process as it was read, or words where there is none. Words never pass.
+def figure($field):
+  maybe(.metrics.missing["process." + $field]) as $why
+  | maybe(.metrics.process[$field])
+  | if type == "number" then .
+    elif . != null then "a \(type) where a number belongs"
+    elif ($why | type) == "string" then "absent: \($why[0:200])"
+    else "absent" end;
+
+# A range admits numbers alone, a plain value admits its equal. A row with a reason is skipped.
+def judged:
+  .measured as $measured | .allowed as $allowed
+  | .passed = (
+      if .reason != null then null
+      elif ($allowed | type) == "object" then
+        ($measured | type) == "number"
+        and ($allowed.min == null or $measured >= $allowed.min)
+        and ($allowed.max == null or $measured <= $allowed.max)
+      else $measured == $allowed end)
+  | if .reason == null then del(.reason) else . end;
+
+def threshold($name): .thresholds[$name] | if type == "number" then . else error("thresholds.\($name) is no number") end;
+
+# One figure against the observer's of the same kind. However wide the tolerance, 0 is never a size.
+def size_row($t; $field; $observed):
+  (
+    if (.observer | type) != "object" then "nobody observed this report from outside"
+    elif .observer.unavailable != null then "\(.observer.unavailable)"
+    elif (.observer[$observed] | type) != "number" then "the observer could not read \($observed)"
+    else null end
+  ) as $blind
+  | {
+      measured: figure($field),
+      allowed: (
+        if $blind != null then null
+        else
+          .observer[$observed] as $expected
+          | ([$t.relative * $expected, $t.floor_kb] | max) as $slack
+          | {min: ([1, $expected - $slack] | max), max: ($expected + $slack)}
+        end),
+      unit: "KiB",
+      reason: $blind
+    };
+
+. as $evidence
+| {relative: threshold("memory_relative"), floor_kb: threshold("memory_floor_kb")} as $t
+| range(0; .reports | length) as $i
+| $evidence.reports[$i]
+| "4.\(.label)" as $id
+| ".reports[\($i)].metrics.process" as $process
+| (
+    size_row($t; "rss_kb"; "resident_kb") + {
+      check: "\($id).rss",
+      title: "resident size against the observer",
+      where: "\($process).rss_kb",
+      remedy: "Off by 4 or 16: pages taken for KiB. By 1024: bytes. By some tens of percent on macOS: the footprint."
+    },
+    size_row($t; "vm_size_kb"; "virtual_kb") + {
+      check: "\($id).vm",
+      title: "virtual size against the observer",
+      where: "\($process).vm_size_kb",
+      remedy: "Off by 4 or 16: pages taken for KiB. By 1024: bytes."
+    },
+    (
+      select($evidence.environment.os == "macos")
+      | size_row($t; "footprint_kb"; "footprint_kb") + {
+          check: "\($id).footprint",
+          title: "physical footprint against the observer",
+          where: "\($process).footprint_kb",
+          remedy: "The footprint is TASK_VM_INFO's phys_footprint, not the resident size."
+        }
+    ),
+    {
+      check: "\($id).order",
+      title: "virtual size is not below resident size",
+      measured: figure("vm_size_kb"),
+      allowed: (
+        figure("rss_kb") as $rss
+        | if ($rss | type) == "number" then {min: $rss} else "process.rss_kb, which is no number" end),
+      unit: "KiB",
+      where: "\($process).vm_size_kb",
+      remedy: "What is resident is mapped: the two are swapped, or of different units."
+    }
+  )
+| judged
