@@ -104,3 +104,69 @@ pub struct Unavailable {
     /// Why there are no figures.
     pub reason: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn report() -> ProcessReport {
+        ProcessReport {
+            sample_window_ms: 2000,
+            measured_window_ms: 2000.41,
+            process: ProcessMetrics {
+                cpu_percent: Some(12.5),
+                rss_kb: Some(65536),
+                vm_size_kb: Some(131_072),
+                footprint_kb: None,
+                uptime_secs: Some(47.2),
+            },
+            threads: vec![ThreadMetrics {
+                tid: 1234,
+                name: Some("tokio-rt-worker".to_owned()),
+                cpu_percent: Some(5.0),
+            }],
+            platform: "linux".to_owned(),
+            missing: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn a_report_has_the_published_shape() {
+        let json = serde_json::to_value(RuntimeMetrics::Available(report())).expect("JSON");
+        let expected = json!({
+            "sample_window_ms": 2000,
+            "measured_window_ms": 2000.41,
+            "process": {"cpu_percent": 12.5, "rss_kb": 65536, "vm_size_kb": 131_072, "uptime_secs": 47.2},
+            "threads": [{"tid": 1234, "name": "tokio-rt-worker", "cpu_percent": 5.0}],
+            "platform": "linux",
+        });
+        assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn absent_figures_leave_no_null_and_a_reason() {
+        let mut bare = report();
+        bare.process = ProcessMetrics {
+            footprint_kb: Some(1),
+            ..ProcessMetrics::default()
+        };
+        bare.threads[0] = ThreadMetrics {
+            tid: 1234,
+            name: None,
+            cpu_percent: None,
+        };
+        bare.missing = BTreeMap::from([("process.rss_kb".to_owned(), "no statm".to_owned())]);
+        let json = serde_json::to_value(RuntimeMetrics::Available(bare)).expect("JSON");
+        assert_eq!(json["process"], json!({"footprint_kb": 1}));
+        assert_eq!(json["threads"], json!([{"tid": 1234}]));
+        assert_eq!(json["missing"], json!({"process.rss_kb": "no statm"}));
+    }
+
+    #[test]
+    fn an_unavailable_one_has_the_published_shape() {
+        let metrics = RuntimeMetrics::unavailable("no backend");
+        let expected = json!({"platform": std::env::consts::OS, "available": false, "reason": "no backend"});
+        assert_eq!(serde_json::to_value(metrics).expect("JSON"), expected);
+    }
+}

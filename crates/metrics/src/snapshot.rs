@@ -27,10 +27,14 @@ pub(crate) struct ThreadReading {
 /// Everything a backend reads at one moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Snapshot {
+    /// Just before the threads were listed, on the readings' clock: a thread that is not among them is younger.
+    pub(crate) listed_at_ns: u64,
     /// In any order; of several entries with one tid the last counts.
     pub(crate) threads: Vec<ThreadReading>,
     /// Read *after* the threads' clocks, so that it never lags behind their sum.
     pub(crate) process_cpu: Reading<CpuReading>,
+    /// How far the CPU clock of a running thread may lag behind the truth; 0 where it does not.
+    pub(crate) cpu_lag_ns: u64,
     pub(crate) rss_kb: Reading<u64>,
     pub(crate) vm_size_kb: Reading<u64>,
     /// `None` where the platform has no such notion.
@@ -42,13 +46,27 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// When the snapshot was taken: the process clock's stamp, or else the latest of the threads'.
     fn taken_at_ns(&self) -> Option<u64> {
-        let threads = || self.threads.iter().filter_map(|t| t.cpu.as_ref().ok()).map(|cpu| cpu.at_ns).max();
-        self.process_cpu.as_ref().ok().map(|cpu| cpu.at_ns).or_else(threads)
+        let threads = || {
+            self.threads
+                .iter()
+                .filter_map(|t| t.cpu.as_ref().ok())
+                .map(|cpu| cpu.at_ns)
+                .max()
+        };
+        self.process_cpu
+            .as_ref()
+            .ok()
+            .map(|cpu| cpu.at_ns)
+            .or_else(threads)
     }
 }
 
 /// What happened between two snapshots. Fails only when neither the window nor anything in it can be told.
-pub(crate) fn difference(before: &Snapshot, after: Snapshot, asked: Duration) -> Result<ProcessReport, String> {
+pub(crate) fn difference(
+    before: &Snapshot,
+    after: Snapshot,
+    asked: Duration,
+) -> Result<ProcessReport, String> {
     let window_ns = match (before.taken_at_ns(), after.taken_at_ns()) {
         (Some(start), Some(end)) if end > start => end - start,
         (Some(_), Some(_)) => return Err("the monotonic clock did not move between the snapshots".to_owned()),
@@ -56,13 +74,15 @@ pub(crate) fn difference(before: &Snapshot, after: Snapshot, asked: Duration) ->
     };
     let mut missing = Missing::default();
 
-    let process_cpu = both(&before.process_cpu, &after.process_cpu).and_then(|(start, end)| {
-        percent(start, end).ok_or_else(|| "the process's CPU clock went backwards".to_owned())
-    });
+    let lag_ns = before.cpu_lag_ns.max(after.cpu_lag_ns);
+    let process_cpu = both(&before.process_cpu, &after.process_cpu)
+        .and_then(|(start, end)| process_percent(start, end, lag_ns));
     let mut threads: BTreeMap<u64, ThreadMetrics> = BTreeMap::new();
-    let earlier: BTreeMap<u64, &Reading<CpuReading>> = before.threads.iter().map(|t| (t.tid, &t.cpu)).collect();
+    let earlier: BTreeMap<u64, &Reading<CpuReading>> =
+        before.threads.iter().map(|t| (t.tid, &t.cpu)).collect();
     for ThreadReading { tid, name, cpu } in after.threads {
-        let cpu = cpu.and_then(|now| thread_percent(earlier.get(&tid).copied(), now, window_ns));
+        let cpu =
+            cpu.and_then(|now| thread_percent(earlier.get(&tid).copied(), now, before.listed_at_ns, lag_ns));
         let thread = ThreadMetrics {
             tid,
             name: missing.unless(name, || format!("threads.{tid}.name")),
@@ -91,17 +111,54 @@ pub(crate) fn difference(before: &Snapshot, after: Snapshot, asked: Duration) ->
     })
 }
 
+fn process_percent(start: CpuReading, end: CpuReading, lag_ns: u64) -> Reading<f64> {
+    long_enough(start, end, lag_ns)?;
+    percent(start, end).ok_or_else(|| "the process's CPU clock went backwards".to_owned())
+}
+
+/// The most that a thread can have used of the time since it was born, in percent. It is one core; the rest is
+/// room for the moment between the reading of a clock and its stamp.
+const MOST_SINCE_BIRTH: f64 = 105.0;
+
 /// A thread's share of the window.
 ///
-/// A thread that the earlier snapshot does not know was born inside the window; so was one whose clock went
-/// backwards, because only a recycled tid does that. Both are charged their whole clock over the whole window.
-fn thread_percent(earlier: Option<&Reading<CpuReading>>, now: CpuReading, window_ns: u64) -> Reading<f64> {
-    let whole_clock = now.cpu_ns as f64 * 100.0 / window_ns as f64;
-    match earlier {
-        None => Ok(whole_clock),
-        Some(Ok(earlier)) => Ok(percent(*earlier, now).unwrap_or(whole_clock)),
-        Some(Err(reason)) => Err(format!("at the start of the window: {reason}")),
+/// A thread that the earlier snapshot does not know was born after it; so was one whose clock went backwards,
+/// because only a recycled tid does that. Both are charged their whole clock since the earlier snapshot began.
+fn thread_percent(
+    earlier: Option<&Reading<CpuReading>>,
+    now: CpuReading,
+    listed_at_ns: u64,
+    lag_ns: u64,
+) -> Reading<f64> {
+    let known = match earlier {
+        Some(Err(reason)) => return Err(format!("at the start of the window: {reason}")),
+        Some(Ok(earlier)) if earlier.cpu_ns <= now.cpu_ns => Some(*earlier),
+        Some(Ok(_)) | None => None,
+    };
+    let start = known.unwrap_or(CpuReading {
+        cpu_ns: 0,
+        at_ns: listed_at_ns,
+    });
+    long_enough(start, now, lag_ns)?;
+    match percent(start, now) {
+        None => Err("the monotonic clock did not move between the thread's readings".to_owned()),
+        Some(share) if known.is_none() && share > MOST_SINCE_BIRTH => Err(
+            "not seen at the start of the window, yet with more CPU time than the window is long".to_owned(),
+        ),
+        Some(share) => Ok(share),
     }
+}
+
+/// Refuses a window that a lagging clock says nothing about: its figure would be off by more than 10 points, and
+/// a busy thread could read 0 or several cores.
+fn long_enough(start: CpuReading, end: CpuReading, lag_ns: u64) -> Reading<()> {
+    if end.at_ns.saturating_sub(start.at_ns) < lag_ns.saturating_mul(10) {
+        let lag_ms = lag_ns as f64 / 1e6;
+        return Err(format!(
+            "the window is too short for a CPU clock that lags by up to {lag_ms} ms"
+        ));
+    }
+    Ok(())
 }
 
 /// CPU time per wall time in percent; `None` when either clock went backwards or time stood still.
@@ -112,7 +169,9 @@ fn percent(start: CpuReading, end: CpuReading) -> Option<f64> {
 }
 
 fn both(before: &Reading<CpuReading>, after: &Reading<CpuReading>) -> Reading<(CpuReading, CpuReading)> {
-    let start = before.as_ref().map_err(|reason| format!("at the start of the window: {reason}"))?;
+    let start = before
+        .as_ref()
+        .map_err(|reason| format!("at the start of the window: {reason}"))?;
     let end = after.as_ref().map_err(Clone::clone)?;
     Ok((*start, *end))
 }
@@ -138,13 +197,19 @@ mod tests {
     }
 
     fn thread(tid: u64, cpu: Reading<CpuReading>) -> ThreadReading {
-        ThreadReading { tid, name: Ok(format!("t{tid}")), cpu }
+        ThreadReading {
+            tid,
+            name: Ok(format!("t{tid}")),
+            cpu,
+        }
     }
 
     fn snapshot(process_cpu: Reading<CpuReading>, threads: Vec<ThreadReading>) -> Snapshot {
         Snapshot {
+            listed_at_ns: 0,
             threads,
             process_cpu,
+            cpu_lag_ns: 0,
             rss_kb: Ok(100),
             vm_size_kb: Ok(200),
             footprint_kb: None,
@@ -162,7 +227,10 @@ mod tests {
 
     #[test]
     fn percentages_are_of_the_measured_window_not_the_asked_one() {
-        let after = snapshot(cpu(4 * SECOND, 4 * SECOND), vec![thread(7, cpu(3 * SECOND, 4 * SECOND))]);
+        let after = snapshot(
+            cpu(4 * SECOND, 4 * SECOND),
+            vec![thread(7, cpu(3 * SECOND, 4 * SECOND))],
+        );
         let report = report(snapshot(cpu(0, 0), vec![thread(7, cpu(SECOND, 0))]), after);
         assert_eq!(report.sample_window_ms, 2000);
         assert_eq!(report.measured_window_ms, 4000.0);
@@ -173,14 +241,23 @@ mod tests {
     #[test]
     fn each_thread_is_charged_over_its_own_stamps() {
         let before = snapshot(cpu(0, 100), vec![thread(1, cpu(0, 0)), thread(2, cpu(0, 50))]);
-        let after = snapshot(cpu(150, 200), vec![thread(1, cpu(100, 100)), thread(2, cpu(50, 150))]);
-        assert_eq!(percents(&report(before, after)), [(1, Some(100.0)), (2, Some(50.0))]);
+        let after = snapshot(
+            cpu(150, 200),
+            vec![thread(1, cpu(100, 100)), thread(2, cpu(50, 150))],
+        );
+        assert_eq!(
+            percents(&report(before, after)),
+            [(1, Some(100.0)), (2, Some(50.0))]
+        );
     }
 
     #[test]
     fn threads_born_in_the_window_or_with_a_recycled_tid_are_charged_their_whole_clock() {
         let before = snapshot(cpu(0, 0), vec![thread(1, cpu(90, 0)), thread(2, cpu(5, 0))]);
-        let after = snapshot(cpu(60, 100), vec![thread(3, cpu(40, 100)), thread(1, cpu(20, 100))]);
+        let after = snapshot(
+            cpu(60, 100),
+            vec![thread(3, cpu(40, 100)), thread(1, cpu(20, 100))],
+        );
         assert_eq!(
             percents(&report(before, after)),
             [(1, Some(20.0)), (3, Some(40.0))],
@@ -189,8 +266,61 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_born_before_the_first_clock_was_read_is_charged_since_the_listing() {
+        let before = Snapshot {
+            listed_at_ns: 100,
+            ..snapshot(cpu(0, 190), vec![])
+        };
+        let after = snapshot(cpu(0, 210), vec![thread(1, cpu(50, 200))]);
+        assert_eq!(
+            percents(&report(before, after)),
+            [(1, Some(50.0))],
+            "not 250 % of the 20 ns window"
+        );
+    }
+
+    #[test]
+    fn an_old_thread_that_the_first_listing_missed_has_no_figure() {
+        let after = snapshot(
+            cpu(0, 100),
+            vec![thread(1, cpu(104, 100)), thread(2, cpu(106, 100))],
+        );
+        let report = report(snapshot(cpu(0, 0), vec![]), after);
+        assert_eq!(percents(&report), [(1, Some(104.0)), (2, None)]);
+        assert!(report.missing["threads.2.cpu_percent"].contains("more CPU time than the window"));
+    }
+
+    #[test]
+    fn a_lagging_clock_yields_no_figure_for_a_short_window() {
+        let lagging = |at: u64| Snapshot {
+            cpu_lag_ns: 10_000_000,
+            ..snapshot(cpu(at, at), vec![thread(1, cpu(at / 2, at))])
+        };
+        let long = report(lagging(0), lagging(100_000_000));
+        assert_eq!(
+            (long.process.cpu_percent, percents(&long)),
+            (Some(100.0), vec![(1, Some(50.0))])
+        );
+        let short = report(lagging(0), lagging(99_999_999));
+        assert_eq!(
+            (short.process.cpu_percent, percents(&short)),
+            (None, vec![(1, None)])
+        );
+        for path in ["process.cpu_percent", "threads.1.cpu_percent"] {
+            assert!(short.missing[path].contains("lags by up to 10 ms"), "{path}");
+        }
+    }
+
+    #[test]
     fn duplicates_and_disorder_come_out_once_and_ascending() {
-        let after = snapshot(cpu(0, 100), vec![thread(9, cpu(1, 100)), thread(3, cpu(1, 100)), thread(9, cpu(2, 100))]);
+        let after = snapshot(
+            cpu(0, 100),
+            vec![
+                thread(9, cpu(1, 100)),
+                thread(3, cpu(1, 100)),
+                thread(9, cpu(2, 100)),
+            ],
+        );
         let report = report(snapshot(cpu(0, 0), vec![]), after);
         assert_eq!(percents(&report), [(3, Some(1.0)), (9, Some(2.0))]);
     }
@@ -216,10 +346,17 @@ mod tests {
             ("threads.1.cpu_percent", "at the start of the window: refused"),
             ("threads.2.name", "no comm"),
         ];
-        let named: Vec<_> = report.missing.iter().map(|(path, why)| (path.as_str(), why.as_str())).collect();
+        let named: Vec<_> = report
+            .missing
+            .iter()
+            .map(|(path, why)| (path.as_str(), why.as_str()))
+            .collect();
         assert_eq!(named, expected);
         assert_eq!(report.process, ProcessMetrics::default());
-        assert_eq!((&report.threads[0].cpu_percent, &report.threads[1].name), (&None, &None));
+        assert_eq!(
+            (&report.threads[0].cpu_percent, &report.threads[1].name),
+            (&None, &None)
+        );
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub fn init_at_startup() {
 }
 
 /// Time since [`init_at_startup`], or why there is none.
+#[cfg_attr(not(any(target_os = "linux", target_os = "macos")), allow(dead_code))] // Only backends ask.
 pub(crate) fn uptime() -> Result<Duration, String> {
     STARTED
         .get()
@@ -34,7 +35,11 @@ mod tests {
         init_at_startup();
         let first = *STARTED.get().expect("the first call sets the start");
         init_at_startup();
-        assert_eq!(STARTED.get(), Some(&first), "a second call must not move the start");
+        assert_eq!(
+            STARTED.get(),
+            Some(&first),
+            "a second call must not move the start"
+        );
         assert!(uptime().expect("initialised") <= first.elapsed());
     }
 }

@@ -1,0 +1,117 @@
+//! What the process holds of the operating system: the figures in which a leak shows.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::snapshot::Reading;
+
+/// What the process holds at one moment, as [`census`] counted it.
+///
+/// A field that does not exist on a platform is absent; one that exists and could not be read is absent and
+/// named in `missing`, with the reason. It is never 0.
+///
+/// Figures are of the whole process, whoever holds the things counted.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Census {
+    /// [`std::env::consts::OS`].
+    pub platform: String,
+    /// Open file descriptors, without any that counting them took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub descriptors: Option<u64>,
+    /// Living threads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<u64>,
+    /// Linux: memory mappings, the lines of `/proc/self/maps`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mappings: Option<u64>,
+    /// Resident size in KiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rss_kb: Option<u64>,
+    /// Virtual size in KiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vm_size_kb: Option<u64>,
+    /// macOS: physical footprint in KiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub footprint_kb: Option<u64>,
+    /// macOS: names in the task's port name space.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port_names: Option<PortNames>,
+    /// macOS: user references on the ports of living threads beyond the one that each thread owns itself; the
+    /// sum over all threads of *references − 1*. A right that is not released adds 1 here while its thread
+    /// lives, and turns into a dead name when the thread ends. A thread whose own reference was released
+    /// takes 1 away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub excess_thread_references: Option<i64>,
+    /// macOS: living threads whose port has 65,535 references. The kernel counts no further, so
+    /// `excess_thread_references` is too low and will not move: the port has leaked, however still the
+    /// figures are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pegged_threads: Option<u64>,
+    /// macOS: bytes of memory that arrived in Mach messages (regions tagged `VM_MEMORY_MACH_MSG`), where
+    /// arrays that are not deallocated stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message_memory_bytes: Option<u64>,
+    /// macOS: releases of this crate's that the kernel has refused since the process started. Each one is a
+    /// leak, or the trace of a release too many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release_failures: Option<u64>,
+    /// What could not be read (`descriptors`, `port_names`), and the reason.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub missing: BTreeMap<String, String>,
+}
+
+/// Names in a task's port name space (`<mach/port.h>`), by the rights that they denote.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PortNames {
+    /// All names, of whatever type.
+    pub total: u64,
+    /// Send rights alone: the ports of threads are among these.
+    pub send: u64,
+    /// Receive rights alone.
+    pub receive: u64,
+    /// Receive rights with send rights to the same port.
+    pub send_receive: u64,
+    /// Send-once rights.
+    pub send_once: u64,
+    /// Port sets.
+    pub port_set: u64,
+    /// Names whose port has died. One stays behind for every thread that ended with a right on it unreleased.
+    pub dead_names: u64,
+}
+
+/// Counts what the process holds. Works on Linux and macOS; elsewhere everything is missing.
+///
+/// It leaves everything as it was, with one exception: a thread's first call may make the system set up
+/// something for that thread which stays until it ends (on macOS a port for replies). **Compare censuses
+/// taken on one thread, and leave out the first.** Take them while no other thread is in
+/// [`sample`](crate::sample) or `census`, which hold rights and descriptors for a moment.
+#[must_use]
+pub fn census() -> Census {
+    #[cfg(any(target_os = "linux", target_os = "macos"))]
+    return crate::platform::census();
+    #[cfg(not(any(target_os = "linux", target_os = "macos")))]
+    {
+        let mut census = Census::empty();
+        census.note::<u64>("census", Err("this platform has no census".to_owned()));
+        census
+    }
+}
+
+impl Census {
+    pub(crate) fn empty() -> Self {
+        Self {
+            platform: std::env::consts::OS.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// The figure, or nothing and a line in `missing`.
+    pub(crate) fn note<T>(&mut self, field: &str, reading: Reading<T>) -> Option<T> {
+        reading
+            .map_err(|reason| drop(self.missing.insert(field.to_owned(), reason)))
+            .ok()
+    }
+}

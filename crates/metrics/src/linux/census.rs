@@ -1,0 +1,63 @@
+//! The census on Linux, from `/proc/self` (proc(5)).
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use super::procfs;
+use crate::census::Census;
+use crate::snapshot::Reading;
+
+pub(crate) fn census() -> Census {
+    let mut census = Census::empty();
+    // The mappings first, while nothing that is needed for the rest has been allocated.
+    census.mappings = census.note("mappings", mappings());
+    census.descriptors = census.note("descriptors", descriptors());
+    census.threads = census.note("threads", entries("/proc/self/task"));
+    let memory = procfs::memory(Path::new("/proc"));
+    let rss_kb = memory
+        .as_ref()
+        .map(|memory| memory.resident_kb)
+        .map_err(Clone::clone);
+    census.rss_kb = census.note("rss_kb", rss_kb);
+    census.vm_size_kb = census.note("vm_size_kb", memory.map(|memory| memory.virtual_kb));
+    census
+}
+
+/// The lines of `/proc/self/maps`, counted through a buffer on the stack: one on the heap could be a mapping
+/// itself.
+fn mappings() -> Reading<u64> {
+    let why = |error| format!("/proc/self/maps: {error}");
+    let mut maps = File::open("/proc/self/maps").map_err(why)?;
+    let mut buffer = [0; 4096];
+    let mut lines = 0;
+    loop {
+        match maps.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => lines += buffer[..length].iter().filter(|byte| **byte == b'\n').count() as u64,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(why(error)),
+        }
+    }
+    if lines == 0 {
+        return Err("/proc/self/maps is empty".to_owned());
+    }
+    Ok(lines)
+}
+
+/// Listing the directory takes a descriptor, which lists itself.
+fn descriptors() -> Reading<u64> {
+    let listed = entries("/proc/self/fd")?;
+    listed
+        .checked_sub(1)
+        .ok_or_else(|| "/proc/self/fd is empty".to_owned())
+}
+
+fn entries(directory: &str) -> Reading<u64> {
+    let mut count = 0;
+    for entry in fs::read_dir(directory).map_err(|error| format!("{directory}: {error}"))? {
+        entry.map_err(|error| format!("{directory}: {error}"))?;
+        count += 1;
+    }
+    Ok(count)
+}

@@ -1,0 +1,121 @@
+//! The census on macOS. What it takes from the kernel it has given back before it counts what is left.
+
+use super::kernel::{KernReturn, Kernel, TAG_MACH_MSG, UREFS_MAX, port_type};
+use super::{memory, rights};
+use crate::census::{Census, PortNames};
+use crate::snapshot::Reading;
+
+/// No process has this many descriptors.
+const MOST_DESCRIPTORS: usize = 1 << 24;
+
+pub(super) fn take(kernel: &dyn Kernel) -> Census {
+    let mut census = Census::empty();
+    match thread_references(kernel) {
+        Ok(threads) => {
+            census.threads = Some(threads.living);
+            census.excess_thread_references = Some(threads.excess);
+            census.pegged_threads = Some(threads.pegged);
+        }
+        Err(why) => {
+            for field in ["threads", "excess_thread_references", "pegged_threads"] {
+                census.note::<u64>(field, Err(why.clone()));
+            }
+        }
+    }
+    census.port_names = census.note("port_names", port_names(kernel));
+    census.descriptors = census.note("descriptors", descriptors(kernel));
+    let memory = memory::read(kernel);
+    census.rss_kb = census.note("rss_kb", memory.rss_kb);
+    census.vm_size_kb = census.note("vm_size_kb", memory.vm_size_kb);
+    census.footprint_kb = census.note("footprint_kb", memory.footprint_kb);
+    census.message_memory_bytes = census.note("message_memory_bytes", message_memory(kernel));
+    census.release_failures = Some(rights::release_failures());
+    census
+}
+
+#[derive(Default)]
+struct ThreadReferences {
+    living: u64,
+    excess: i64,
+    pegged: u64,
+}
+
+fn thread_references(kernel: &dyn Kernel) -> Reading<ThreadReferences> {
+    /// The one that lists the thread here, and the thread's own.
+    const EXPECTED: i64 = 2;
+    let mut sum = ThreadReferences::default();
+    for right in rights::task_threads(kernel).map_err(|why| format!("task_threads: {why}"))? {
+        match kernel.mach_port_get_refs(right.name()) {
+            // The thread has ended meanwhile: its name denotes something else than a send right now.
+            Ok(0) => {}
+            Ok(references) => {
+                sum.living += 1;
+                sum.excess += i64::from(references) - EXPECTED;
+                sum.pegged += u64::from(references >= UREFS_MAX);
+            }
+            Err(why) => return Err(format!("mach_port_get_refs: {why}")),
+        }
+    }
+    Ok(sum)
+}
+
+/// By `mach_port_names`, which looks whether each port is alive. `mach_port_space_info` does not: it goes on
+/// calling a right to a dead port a send right until something uses it.
+fn port_names(kernel: &dyn Kernel) -> Reading<PortNames> {
+    const SEND_RECEIVE: u32 = port_type::SEND | port_type::RECEIVE;
+    let types = rights::port_types(kernel).map_err(|why| format!("mach_port_names: {why}"))?;
+    let mut names = PortNames {
+        total: types.len() as u64,
+        ..PortNames::default()
+    };
+    for port_type in types {
+        match port_type & port_type::RIGHTS {
+            port_type::SEND => names.send += 1,
+            port_type::RECEIVE => names.receive += 1,
+            SEND_RECEIVE => names.send_receive += 1,
+            port_type::SEND_ONCE => names.send_once += 1,
+            port_type::PORT_SET => names.port_set += 1,
+            port_type::DEAD_NAME => names.dead_names += 1,
+            _ => {}
+        }
+    }
+    Ok(names)
+}
+
+fn descriptors(kernel: &dyn Kernel) -> Reading<u64> {
+    let mut capacity = 256;
+    while capacity <= MOST_DESCRIPTORS {
+        match kernel.list_descriptors(capacity) {
+            Ok(count) if count < capacity => return Ok(count as u64),
+            Ok(_) => capacity *= 2,
+            Err(errno) => {
+                let error = std::io::Error::from_raw_os_error(errno);
+                return Err(format!("proc_pidinfo(PROC_PIDLISTFDS): {error}"));
+            }
+        }
+    }
+    Err(format!(
+        "proc_pidinfo(PROC_PIDLISTFDS) fills every buffer up to {MOST_DESCRIPTORS} descriptors"
+    ))
+}
+
+/// Neighbouring regions merge, so that their number says nothing: what counts is the bytes.
+fn message_memory(kernel: &dyn Kernel) -> Reading<u64> {
+    let (mut address, mut bytes) = (0, 0);
+    loop {
+        let region = match kernel.mach_vm_region_recurse(address) {
+            Ok(region) => region,
+            Err(KernReturn::INVALID_ADDRESS) => return Ok(bytes),
+            Err(why) => return Err(format!("mach_vm_region_recurse({address:#x}): {why}")),
+        };
+        if region.user_tag == TAG_MACH_MSG {
+            bytes += region.size;
+        }
+        let end = region
+            .address
+            .checked_add(region.size)
+            .filter(|end| *end > address);
+        address =
+            end.ok_or_else(|| format!("mach_vm_region_recurse({address:#x}) gives the absurd {region:?}"))?;
+    }
+}

@@ -1,0 +1,155 @@
+//! Sampling leaves nothing behind: counted by the census, on a quiet process.
+//!
+//! One test alone, because it counts what the whole process holds.
+#![cfg(any(target_os = "linux", target_os = "macos"))]
+#![allow(unsafe_code, reason = "the control leaks by hand")]
+
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use runtime_metrics::{Census, PortNames, RuntimeMetrics, census, sample};
+
+const SAMPLES: usize = 200;
+const BIRTHS: usize = 50;
+const PARKED: usize = 12;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What must be the same to the unit. Not memory: that moves by itself.
+#[derive(Debug, PartialEq)]
+struct Exact {
+    descriptors: Option<u64>,
+    threads: u64,
+    mappings: Option<u64>,
+    port_names: Option<PortNames>,
+    excess_thread_references: Option<i64>,
+    message_memory_bytes: Option<u64>,
+    release_failures: Option<u64>,
+}
+
+fn exact() -> Exact {
+    let Census {
+        descriptors,
+        threads,
+        mappings,
+        port_names,
+        excess_thread_references,
+        message_memory_bytes,
+        release_failures,
+        missing,
+        ..
+    } = census();
+    // A system that is only compatible with macOS may lack some of them.
+    println!("missing: {missing:?}");
+    Exact {
+        descriptors,
+        threads: threads.expect("threads can be counted everywhere"),
+        mappings,
+        port_names,
+        excess_thread_references,
+        message_memory_bytes,
+        release_failures,
+    }
+}
+
+/// The census, once it is this one; or else the last one there was patience for. Threads that were joined may
+/// take a while to be gone.
+fn settled(expected: &Exact) -> Exact {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let now = exact();
+        if now == *expected || Instant::now() > deadline {
+            return now;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn sample_once() {
+    let metrics = sample(Duration::ZERO);
+    assert!(matches!(metrics, RuntimeMetrics::Available(_)), "{metrics:?}");
+}
+
+/// What is put to the test: samples among threads that stay, and samples among threads that come and go.
+fn work() {
+    (0..SAMPLES).for_each(|_| sample_once());
+    for _ in 0..BIRTHS {
+        let (park, unpark) = channel::<()>();
+        let passing = std::thread::spawn(move || unpark.recv().is_err());
+        sample_once();
+        drop(park);
+        assert!(passing.join().expect("it only waits"));
+    }
+}
+
+fn park_threads() -> Vec<(Sender<()>, JoinHandle<bool>)> {
+    let park = |_| {
+        let (park, unpark) = channel::<()>();
+        (park, std::thread::spawn(move || unpark.recv().is_err()))
+    };
+    (0..PARKED).map(park).collect()
+}
+
+#[test]
+fn samples_leave_nothing_behind_and_a_leak_would_show() {
+    let parked = park_threads();
+    work();
+    exact(); // Whatever the first count sets up.
+    let before = exact();
+    assert!(before.threads > PARKED as u64, "{before:?}");
+
+    work();
+    let after = settled(&before);
+    assert_eq!(after, before);
+
+    // The control: the same comparison fails when something has leaked.
+    let leaked = std::fs::File::open("/dev/null").expect("/dev/null");
+    assert_eq!(exact().descriptors, before.descriptors.map(|count| count + 1));
+    drop(leaked);
+    #[cfg(target_os = "macos")]
+    control_on_macos(&before);
+
+    for (park, handle) in parked {
+        drop(park);
+        assert!(handle.join().expect("it only waits"));
+    }
+}
+
+/// One list of threads of which neither the rights nor the array are released.
+#[cfg(target_os = "macos")]
+fn control_on_macos(before: &Exact) {
+    use mach2::kern_return::KERN_SUCCESS;
+    use mach2::traps::mach_task_self;
+
+    let (mut list, mut count) = (std::ptr::null_mut(), 0);
+    // SAFETY: both pointers are to variables of the right types.
+    let code = unsafe { mach2::task::task_threads(mach_task_self(), &raw mut list, &raw mut count) };
+    assert_eq!(code, KERN_SUCCESS);
+    let leaking = exact();
+    let excess = before
+        .excess_thread_references
+        .map(|excess| excess + i64::from(count));
+    assert_eq!(leaking.excess_thread_references, excess, "one reference a thread");
+    assert_eq!(
+        leaking.port_names, before.port_names,
+        "which no count of names shows"
+    );
+    assert!(
+        leaking.message_memory_bytes > before.message_memory_bytes,
+        "{leaking:?} {before:?}"
+    );
+
+    for index in 0..count as usize {
+        // SAFETY: the list has `count` names, each with a reference of this function's own.
+        let code = unsafe {
+            let name = *list.add(index);
+            mach2::mach_port::mach_port_deallocate(mach_task_self(), name)
+        };
+        assert_eq!(code, KERN_SUCCESS);
+    }
+    // SAFETY: the list is this function's own and is not used any more.
+    let code =
+        unsafe { mach2::vm::mach_vm_deallocate(mach_task_self(), list.addr() as u64, u64::from(count) * 4) };
+    assert_eq!(code, KERN_SUCCESS);
+    assert_eq!(settled(before), *before);
+}
