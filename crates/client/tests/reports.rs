@@ -110,6 +110,33 @@ fn a_report_tells_the_truth_about_its_session() {
 }
 
 #[test]
+fn a_census_counts_what_the_process_holds() {
+    let mut server = Server::drawing(0);
+    let place = Place::new();
+    let client = place.client(&["--direct", &server.address()]);
+    server.await_session();
+    let mut control = place.connect();
+    control.await_surface();
+    // The first brings up the thread that takes it, and what that thread allocates.
+    control.call("census", json!({}));
+    let before = control.call("census", json!({}));
+    assert_eq!(before["platform"], std::env::consts::OS);
+    assert!(before.get("missing").is_none(), "{before}");
+    let _second = place.connect();
+    let after = control.call("census", json!({}));
+    let descriptors = |census: &Value| census["descriptors"].as_u64().expect("counted");
+    assert_eq!(
+        descriptors(&after),
+        descriptors(&before) + 1,
+        "one connection more: {before} {after}"
+    );
+    let seen = fs::read_dir(format!("/proc/{}/fd", client.pid())).map(Iterator::count);
+    if let Ok(seen) = seen {
+        assert_eq!(descriptors(&after), seen as u64, "as seen from outside");
+    }
+}
+
+#[test]
 fn reports_may_be_taken_side_by_side() {
     let mut server = Server::drawing(0);
     let place = Place::new();

@@ -50,6 +50,8 @@ impl Methods {
             }
             Call::Status(status) => self.status(&status).await,
             Call::Sample(sample) => self.sample(sample).await,
+            // A census opens files: not on a thread that the session runs on.
+            Call::Census => result(&spawn_blocking(runtime_metrics::census).await.map_err(internal)?),
             Call::BugReport(report) => self.bug_report(report).await,
             Call::Quit => Ok(json!({})),
         }

@@ -19,7 +19,7 @@ const MAX_MS: u64 = 600_000;
 const MAX_SAMPLES: u64 = 1_000_000;
 
 /// The methods, as `hello` lists them.
-pub const METHODS: [&str; 5] = ["hello", "status", "sample", "bug_report", "quit"];
+pub const METHODS: [&str; 6] = ["hello", "status", "sample", "census", "bug_report", "quit"];
 
 /// One line that has the form of a request; whether the method exists is not known yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +45,8 @@ pub enum Call {
     Status(Status),
     /// Sample the runtime metrics, for leaks to show.
     Sample(Sample),
+    /// Count what the process holds of the operating system.
+    Census,
     /// File a bug report.
     BugReport(BugReport),
     /// End the client.
@@ -166,6 +168,7 @@ impl Call {
                 within("window_ms", sample.window_ms, 0, MAX_MS)?;
                 Ok(Self::Sample(sample))
             }
+            "census" => typed(params).map(|Nothing {}| Self::Census),
             "bug_report" => {
                 let report: BugReport = typed(params)?;
                 within("window_ms", report.window_ms, 0, MAX_MS)?;
@@ -408,6 +411,7 @@ mod tests {
                     description: Some("x".to_owned()),
                 }),
             ),
+            (r#"{"id": 1, "method": "census"}"#, Call::Census),
             (
                 r#"{"id": 1, "method": "quit", "params": {}, "later": true}"#,
                 Call::Quit,
@@ -474,6 +478,11 @@ mod tests {
             ),
             (
                 r#"{"id": 1, "method": "bug_report", "params": {"window_ms": 600001}}"#,
+                json!(1),
+                "bad_params",
+            ),
+            (
+                r#"{"id": 1, "method": "census", "params": {"all": true}}"#,
                 json!(1),
                 "bad_params",
             ),
