@@ -1,1 +1,61 @@
-fn main() {}
+//! The harness: `cargo xtask --help`.
+
+mod checks;
+mod cmd;
+mod darwin;
+mod environment;
+mod evidence;
+mod exit;
+mod observe;
+mod plan;
+mod present;
+mod report_zip;
+mod rig;
+mod tools;
+mod witnesses;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Proves that the runtime metrics in a desktop client's bug report are true, and that taking them leaks nothing.
+///
+/// Exit codes: 0 pass, 1 fail, 2 usage or environment, 3 inconclusive.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    version,
+    disable_version_flag = true
+)]
+enum Command {
+    Verify(Box<cmd::verify::Args>),
+    VerifyMacos(Box<cmd::verify_macos::Args>),
+    Build(cmd::build::Args),
+    Test(cmd::test::Args),
+    Lint(cmd::lint::Args),
+    CheckMacos(cmd::check_macos::Args),
+    Setup(cmd::setup::Args),
+    Ci(cmd::ci::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Command::parse() {
+        Command::Verify(args) => cmd::verify::run(&args),
+        Command::VerifyMacos(args) => cmd::verify_macos::run(&args),
+        Command::Build(args) => cmd::build::run(args),
+        Command::Test(args) => cmd::test::run(args),
+        Command::Lint(args) => cmd::lint::run(args),
+        Command::CheckMacos(args) => cmd::check_macos::run(args),
+        Command::Setup(args) => cmd::setup::run(args),
+        Command::Ci(args) => cmd::ci::run(args),
+    };
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            present::error(&error);
+            exit::Exit::of(&error).into()
+        }
+    }
+}

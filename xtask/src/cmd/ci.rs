@@ -1,0 +1,168 @@
+use std::ffi::OsString;
+use std::time::Instant;
+
+use anstream::eprintln;
+use anyhow::Result;
+use xshell::{Cmd, Shell};
+
+use crate::exit::Exit;
+use crate::present::FAILED;
+use crate::tools;
+use crate::workspace;
+
+/// Everything that must pass before a change lands: lint, test, check-macos, verify.
+///
+/// A failed step does not hide the next: all run, and the failures are repeated last, each with the command that shows
+/// it again.
+#[derive(clap::Args)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(_: Args) -> Result<Exit> {
+    run_steps(Gate::All, &[])
+}
+
+/// Which steps run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gate {
+    Lint,
+    Test,
+    All,
+}
+
+/// One step: adding one is one line here.
+struct Step {
+    name: &'static str,
+    gate: Gate,
+    /// Arguments to cargo.
+    cargo: &'static [&'static str],
+    env: Option<(&'static str, &'static str)>,
+    remedy: &'static str,
+}
+
+const STEPS: &[Step] = &[
+    Step {
+        name: "format",
+        gate: Gate::Lint,
+        cargo: &["fmt", "--all", "--check"],
+        env: None,
+        remedy: "cargo fmt --all",
+    },
+    Step {
+        name: "clippy",
+        gate: Gate::Lint,
+        cargo: &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ],
+        env: None,
+        remedy: "mend what it names; `#[expect(…, reason = …)]` where it is wrong",
+    },
+    Step {
+        name: "docs",
+        gate: Gate::Lint,
+        cargo: &["doc", "--workspace", "--no-deps", "--locked"],
+        env: Some(("RUSTDOCFLAGS", "-D warnings")),
+        remedy: "mend the links and comments that it names",
+    },
+    Step {
+        name: "dependencies",
+        gate: Gate::Lint,
+        cargo: &[
+            "deny",
+            "--log-level",
+            "warn",
+            "check",
+            "licenses",
+            "bans",
+            "sources",
+        ],
+        env: None,
+        remedy: "deny.toml says what is allowed, and why; `cargo xtask setup` installs cargo-deny",
+    },
+    Step {
+        name: "tests",
+        gate: Gate::Test,
+        cargo: &["test", "--workspace", "--locked"],
+        env: None,
+        remedy: "cargo test -p PACKAGE NAME shows one of them again",
+    },
+    Step {
+        name: "check-macos",
+        gate: Gate::All,
+        cargo: &["xtask", "check-macos"],
+        env: None,
+        remedy: "docs/cross-build.md tells what is checked; `cargo xtask setup` installs what it needs",
+    },
+    Step {
+        name: "verify",
+        gate: Gate::All,
+        cargo: &["xtask", "verify"],
+        env: None,
+        remedy: "docs/architecture.md tells what the evidence holds",
+    },
+];
+
+/// Runs the steps of a gate, with further arguments for each.
+pub(crate) fn run_steps(gate: Gate, passed_on: &[OsString]) -> Result<Exit> {
+    let sh = tools::shell()?;
+    let mut failures = Vec::new();
+    let mut ran = 0;
+    for step in STEPS.iter().filter(|step| gate == Gate::All || gate == step.gate) {
+        let command = command(&sh, step, passed_on);
+        let shown = command.to_string();
+        let begun = Instant::now();
+        eprintln!("── {} ──", step.name);
+        ran += 1;
+        let outcome = command.run();
+        eprintln!(
+            "── {}: {} in {:.0?} ──",
+            step.name,
+            if outcome.is_ok() { "passed" } else { "failed" },
+            begun.elapsed()
+        );
+        if outcome.is_err() {
+            failures.push((step, shown));
+        }
+    }
+    for (step, shown) in &failures {
+        eprintln!(
+            "{FAILED}FAILED{FAILED:#} {}: {shown}\n    remedy: {}",
+            step.name, step.remedy
+        );
+    }
+    eprintln!("{} of {ran} steps passed", ran - failures.len());
+    Ok(if failures.is_empty() {
+        Exit::Pass
+    } else {
+        Exit::Fail
+    })
+}
+
+fn command<'a>(sh: &'a Shell, step: &Step, passed_on: &[OsString]) -> Cmd<'a> {
+    let mut command = sh.cmd(workspace::cargo()).args(step.cargo).args(passed_on);
+    if let Some((name, value)) = step.env {
+        command = command.env(name, value);
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_gate_has_steps_and_names_are_distinct() {
+        for gate in [Gate::Lint, Gate::Test, Gate::All] {
+            assert!(STEPS.iter().any(|step| step.gate == gate));
+        }
+        let mut names: Vec<_> = STEPS.iter().map(|step| step.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), STEPS.len());
+    }
+}

@@ -1,0 +1,10 @@
+//! One command, one file: its `Args` are its help.
+
+pub(crate) mod build;
+pub(crate) mod check_macos;
+pub(crate) mod ci;
+pub(crate) mod lint;
+pub(crate) mod setup;
+pub(crate) mod test;
+pub(crate) mod verify;
+pub(crate) mod verify_macos;

@@ -1,0 +1,321 @@
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anstream::println;
+use anyhow::Result;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use verdict::{Outcome, Row, Tally};
+
+use crate::checks::{self, Checks};
+use crate::environment::Environment;
+use crate::evidence::{Evidence, Head, Report};
+use crate::exit::{Exit, Stop};
+use crate::observe::{CLOCK_INTERVAL, Window, monotonic_ns};
+use crate::plan::{self, SourceChoice, ThresholdArgs, Thresholds};
+use crate::present::files::{self, RunDir};
+use crate::present::{steps, table};
+use crate::rig::{self, Events, Parts, Rig};
+use crate::workspace;
+
+/// Build the client, hold a session, file three bug reports and judge tests 1–6 on this machine.
+///
+/// The client files one report while its session idles, one while it is busy and one later; an observer outside the
+/// process watches it over the very windows that the reports claim. Everything that was seen goes to evidence.json,
+/// the verdict to results.json, beside the zips and the logs.
+///
+/// Judge one test again by hand:  jq -f xtask/assertions/3-cpu.jq target/verify/RUN/evidence.json
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Verify this client instead of building ours; it must speak our control protocol (docs/architecture.md).
+    #[arg(long, value_name = "PATH")]
+    client_bin: Option<PathBuf>,
+    /// What the client's session is held with: `synthetic`, or HOST:PORT of a SPICE server without password.
+    #[arg(long, value_name = "SOURCE", default_value = "synthetic")]
+    source: SourceChoice,
+    /// The sample window of each report.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = window)]
+    window: Duration,
+    /// The later report is triggered so long after the first.
+    #[arg(long, value_name = "TIME", default_value = "8s", value_parser = plan::duration)]
+    later: Duration,
+    /// Where the run's directory goes [default: target/verify].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Keep every earlier run; without it the newest ten in target/verify remain.
+    #[arg(long)]
+    keep: bool,
+    #[command(flatten)]
+    thresholds: ThresholdArgs,
+}
+
+fn window(text: &str) -> Result<Duration, String> {
+    let window = plan::duration(text)?;
+    let allowed = Duration::from_millis(200)..=Duration::from_secs(60);
+    if allowed.contains(&window) {
+        Ok(window)
+    } else {
+        Err("must lie between 200ms and 60s".to_owned())
+    }
+}
+
+pub(crate) fn run(args: &Args) -> Result<Exit> {
+    verify(args, &Variation::default()).map(|judged| judged.exit())
+}
+
+/// What a platform's own command does beyond [`verify`].
+#[derive(Default)]
+pub(crate) struct Variation {
+    /// Makes the client that runs out of the one that was built, in the run's directory.
+    pub(crate) prepare: Option<fn(&Path, &Path) -> Result<PathBuf>>,
+    /// Asks further observers about the living client; what they say is kept, not judged.
+    pub(crate) witness: Option<fn(u32) -> Value>,
+}
+
+/// A run that came to its verdict.
+pub(crate) struct Judged {
+    pub(crate) evidence: Evidence,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) dir: RunDir,
+}
+
+impl Judged {
+    pub(crate) fn tally(&self) -> Tally {
+        self.rows.iter().collect()
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        match self.tally().outcome() {
+            Outcome::Pass => Exit::Pass,
+            Outcome::Fail => Exit::Fail,
+            Outcome::Inconclusive => Exit::Inconclusive,
+        }
+    }
+}
+
+/// Builds, collects, judges, and presents.
+pub(crate) fn verify(args: &Args, variation: &Variation) -> Result<Judged> {
+    let checks = Checks::load(&checks::dir())?;
+    let mut events = Events::new()?;
+    let parent = args
+        .out
+        .clone()
+        .unwrap_or_else(|| workspace::target_dir().join("verify"));
+    let dir = RunDir::create(&parent, Timestamp::now())?;
+    if args.out.is_none() && !args.keep {
+        files::prune_runs(&parent, RUNS_KEPT)?;
+    }
+
+    let ours = args.client_bin.is_none();
+    let built = rig::build(
+        if ours {
+            &["headless-client", "spice-source"]
+        } else {
+            &["spice-source"]
+        },
+        &mut events,
+    )?;
+    let client = args
+        .client_bin
+        .clone()
+        .unwrap_or_else(|| built.join("headless-client"));
+    let client = variation
+        .prepare
+        .map_or(Ok(client.clone()), |prepare| prepare(&client, &dir.path))?;
+    let parts = Parts {
+        client_binary: &client,
+        source_binary: &built.join("spice-source"),
+        source: &args.source,
+        dir: &dir.path,
+    };
+    let evidence = collect(args, &parts, &dir, variation, &mut events).inspect_err(|_| {
+        for log in [parts.client_log(), parts.source_log()] {
+            steps::log_tail(&log);
+        }
+        let dir = workspace::shown(&dir.path);
+        steps::say(&format!(
+            "everything seen is in {dir}; see it again with: {}",
+            command()
+        ));
+    })?;
+
+    let judged = Judged {
+        rows: checks.judge(evidence.as_value())?,
+        evidence,
+        dir,
+    };
+    files::write_json(&judged.dir.path.join("results.json"), &results(&judged))?;
+    table::print(&judged.rows, &LABELS);
+    println!("{}", conclusion(&judged));
+    Ok(judged)
+}
+
+/// Runs that stay in target/verify.
+const RUNS_KEPT: usize = 10;
+
+/// The three reports of a run.
+const LABELS: [&str; 3] = ["idle", "busy", "later"];
+
+/// The command line that shows this run again.
+pub(crate) fn command() -> String {
+    let words = std::env::args_os().skip(1).map(|word| steps::quoted(&word));
+    std::iter::once("cargo xtask".to_owned())
+        .chain(words)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Idle, busy, later: three reports from one session, each with what was observed.
+fn collect(
+    args: &Args,
+    parts: &Parts<'_>,
+    dir: &RunDir,
+    variation: &Variation,
+    events: &mut Events,
+) -> Result<Evidence> {
+    let thresholds = args.thresholds.resolve();
+    let mut rig = Rig::start(parts, events)?;
+    let mut evidence = Evidence::new(&Head {
+        run_id: &dir.id,
+        command: &command(),
+        started_at: &Timestamp::now().to_string(),
+        environment: &Environment::read(),
+        thresholds: &thresholds,
+        client: json!({
+            "pid": rig.pid,
+            "binary": workspace::shown(parts.client_binary),
+            "target": rig.target,
+            "started_monotonic_ns": rig.observer.started_ns(),
+        }),
+        source: match rig.surface() {
+            Some((width, height)) => {
+                json!({"kind": "synthetic", "surface": {"width": width, "height": height}})
+            }
+            None => json!({"kind": "address"}),
+        },
+    });
+    let path = dir.path.join("evidence.json");
+
+    steps::say("report 1 of 3: idle");
+    let first_trigger = monotonic_ns();
+    evidence.push_report(LABELS[0], args.window, &mut rig, dir, events)?;
+    evidence.write(&path)?;
+
+    steps::say("report 2 of 3: busy");
+    raise_load(&mut rig, &thresholds, events)?;
+    evidence.push_report(LABELS[1], args.window, &mut rig, dir, events)?;
+    rig.set_rate(0, events)?;
+    evidence.write(&path)?;
+
+    steps::say("report 3 of 3: later");
+    let since_first = Duration::from_nanos(monotonic_ns() - first_trigger);
+    events.pass(args.later.saturating_sub(since_first))?;
+    evidence.push_report(LABELS[2], args.window, &mut rig, dir, events)?;
+    if let Some(witness) = variation.witness {
+        evidence.add_witnesses(witness(rig.pid));
+    }
+    evidence.write(&path)?;
+
+    rig.client.quit(events)?;
+    Ok(evidence)
+}
+
+impl Evidence {
+    fn push_report(
+        &mut self,
+        label: &'static str,
+        window: Duration,
+        rig: &mut Rig,
+        dir: &RunDir,
+        events: &mut Events,
+    ) -> Result<()> {
+        let filed = rig.client.file_report(window, events)?;
+        let appeared_ns = filed.appeared_ns;
+        let report = Report::read(label, filed, &dir.path)
+            .map_err(|error| Stop::Client(format!("the {label} report: {error:#}")))?;
+        // The window that the report claims ends before its zip appears.
+        await_observer(rig, appeared_ns, events)?;
+        let observed = report
+            .claimed_window()
+            .and_then(|window| rig.observer.over(window));
+        self.push(report, observed, rig.observer.cpu_source());
+        Ok(())
+    }
+}
+
+/// Waits until the observer has read everything once more after a moment: windows are cut out between readings.
+fn await_observer(rig: &Rig, moment_ns: u64, events: &mut Events) -> Result<()> {
+    const LIMIT: Duration = Duration::from_secs(5);
+    let deadline = Instant::now() + LIMIT;
+    while !rig.observer.has_passed(moment_ns) {
+        events.pass(CLOCK_INTERVAL)?;
+        if Instant::now() > deadline {
+            return Err(Stop::Environment(format!("the observer has read nothing for {LIMIT:?}")).into());
+        }
+    }
+    Ok(())
+}
+
+/// Raises the source's draw rate until the observer sees the client busy: a rate that loads one machine is nothing to
+/// another.
+fn raise_load(rig: &mut Rig, thresholds: &Thresholds, events: &mut Events) -> Result<()> {
+    const WATCHED: Duration = Duration::from_millis(400);
+    const HIGHEST: u32 = 100_000;
+    let mut rate = 200;
+    loop {
+        if !rig.set_rate(rate, events)? {
+            steps::say("  the source is not ours to load: its own traffic must do");
+            return Ok(());
+        }
+        let start_ns = monotonic_ns();
+        events.pass(WATCHED)?;
+        let end_ns = monotonic_ns();
+        await_observer(rig, end_ns, events)?;
+        let seen = rig.observer.over(Window { start_ns, end_ns });
+        let seen = seen.map_err(|reason| Stop::Environment(format!("the observer saw nothing: {reason}")))?;
+        steps::say(&format!(
+            "  {rate} draws a second: the observer sees {:.1} % of a core",
+            seen.cpu_percent
+        ));
+        // A quarter more than asked, so that the load does not fall below it inside the window.
+        if seen.cpu_percent >= thresholds.busy_percent * 1.25 {
+            return Ok(());
+        }
+        if rate == HIGHEST {
+            return Err(Stop::Environment(format!(
+                "even {HIGHEST} draws a second do not load the client to {} % of a core; try a lower --busy",
+                thresholds.busy_percent
+            ))
+            .into());
+        }
+        rate = (rate * 2).min(HIGHEST);
+    }
+}
+
+fn results(judged: &Judged) -> Value {
+    let evidence = judged.evidence.as_value();
+    json!({
+        "schema": 1,
+        "verdict": judged.tally().outcome().to_string(),
+        "run": evidence["run"],
+        "environment": evidence["environment"],
+        "thresholds": evidence["thresholds"],
+        "checks": judged.rows,
+    })
+}
+
+/// The last lines; the very last begins with the verdict's word.
+fn conclusion(judged: &Judged) -> String {
+    let tally = judged.tally();
+    let Tally {
+        passed,
+        failed,
+        skipped,
+    } = tally;
+    let (word, dir) = (
+        tally.outcome().to_string().to_uppercase(),
+        workspace::shown(&judged.dir.path),
+    );
+    let evidence = format!("evidence:     {dir}/evidence.json\nsee it again: {}", command());
+    format!("{evidence}\n{word}: {passed} passed, {failed} failed, {skipped} skipped")
+}

@@ -1,0 +1,156 @@
+use std::path::{Path, PathBuf};
+
+use anstream::eprintln;
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use serde_json::Value;
+use xshell::{Shell, cmd};
+
+use crate::cmd::verify::{self, Judged, Variation};
+use crate::exit::Exit;
+use crate::witnesses;
+
+/// On a Mac: verify, with macOS's own tools as witnesses, and write acceptance.md.
+///
+/// Does what `verify` does, on macOS alone. Beside the evidence it keeps what ps, top, lsmp and vmmap said of the
+/// client, and writes acceptance.md, a dated note ready to append to docs/roadmap.md.
+/// docs/macos-metrics-verification.md is the runbook.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    verify: verify::Args,
+    /// Run a copy of the client signed ad hoc with the hardened runtime, where an over-released port right is fatal.
+    #[arg(long)]
+    hardened: bool,
+}
+
+/// What there is to do elsewhere.
+const ELSEWHERE: &str = "verify-macos runs on a Mac, and this is none. Here you can:\n  \
+    cargo xtask verify          verify this machine's platform\n  \
+    cargo xtask check-macos     build and lint the macOS code for both architectures\n  \
+    cargo xtask verify-report   judge a report that a Mac sent";
+
+pub(crate) fn run(args: &Args) -> Result<Exit> {
+    if !cfg!(target_os = "macos") {
+        eprintln!("{ELSEWHERE}");
+        return Ok(Exit::Environment);
+    }
+    let variation = Variation {
+        prepare: args.hardened.then_some(sign_hardened),
+        witness: Some(witnesses::ask),
+    };
+    let judged = verify::verify(&args.verify, &variation)?;
+    let note = judged.dir.path.join("acceptance.md");
+    std::fs::write(&note, acceptance(&judged, args.hardened, Timestamp::now()))
+        .with_context(|| format!("cannot write {}", note.display()))?;
+    Ok(judged.exit())
+}
+
+/// A copy of the client, so that the next build finds its own as it left it.
+fn sign_hardened(client: &Path, dir: &Path) -> Result<PathBuf> {
+    let copy = dir.join("headless-client-hardened");
+    std::fs::copy(client, &copy).with_context(|| format!("cannot copy {}", client.display()))?;
+    let sh = Shell::new()?;
+    cmd!(sh, "codesign --force --sign - --options runtime {copy}").run()?;
+    Ok(copy)
+}
+
+/// A note for people: what was run where, and what it came to.
+fn acceptance(judged: &Judged, hardened: bool, at: Timestamp) -> String {
+    let evidence = judged.evidence.as_value();
+    let environment = |key: &str| {
+        evidence["environment"][key]
+            .as_str()
+            .unwrap_or("unknown")
+            .to_owned()
+    };
+    let tally = judged.tally();
+    let mut note = format!(
+        "### {}: {} on {}, {}\n\n- revision {}, {} ({}), SIP: {}{}\n- `{}`\n- {} passed, {} failed, {} skipped\n",
+        at.strftime("%Y-%m-%d"),
+        tally.outcome(),
+        environment("os_version"),
+        environment("cpu"),
+        environment("git_revision"),
+        environment("kernel"),
+        environment("arch"),
+        environment("sip"),
+        if hardened {
+            ", client signed with the hardened runtime"
+        } else {
+            ""
+        },
+        verify::command(),
+        tally.passed,
+        tally.failed,
+        tally.skipped,
+    );
+    for row in judged.rows.iter().filter(|row| row.passed != Some(true)) {
+        note += &format!(
+            "- **{}**: measured {}, {}\n",
+            row.check,
+            row.measured,
+            row.outcome()
+        );
+    }
+    if let Some(witnesses) = evidence["witnesses"].as_object() {
+        for (name, entry) in witnesses {
+            note += &match &entry["said"] {
+                Value::Null => format!(
+                    "- {name}: absent ({})\n",
+                    entry["absent"].as_str().unwrap_or_default()
+                ),
+                said => format!("- {name}: {said}\n"),
+            };
+        }
+    }
+    note
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::evidence::Evidence;
+    use crate::present::files::RunDir;
+
+    #[test]
+    fn the_note_says_what_ran_where_and_what_did_not_pass() {
+        let row = |value| serde_json::from_value(value).expect("a row");
+        let mut evidence = Evidence::of(json!({
+            "environment": {"os_version": "macOS 26.1 (25B78)", "cpu": "Apple M1", "arch": "aarch64", "sip": "enabled"},
+        }));
+        evidence.add_witnesses(
+            json!({"ps": {"said": {"resident_kb": 5}}, "lsmp": {"absent": "a password is required"}}),
+        );
+        let judged = Judged {
+            evidence,
+            rows: vec![
+                row(json!({"check": "1.idle", "passed": true, "measured": 1, "allowed": 1})),
+                row(
+                    json!({"check": "3.busy.process", "passed": false, "measured": 0.5, "allowed": {"min": 10}}),
+                ),
+            ],
+            dir: RunDir {
+                id: "x".to_owned(),
+                path: PathBuf::new(),
+            },
+        };
+        let note = acceptance(
+            &judged,
+            true,
+            Timestamp::from_second(1_795_378_680).expect("a time"),
+        );
+        for part in [
+            "### 2026-11-22: fail on macOS 26.1 (25B78), Apple M1",
+            "SIP: enabled, client signed with the hardened runtime",
+            "1 passed, 1 failed, 0 skipped",
+            "- **3.busy.process**: measured 0.5, fail",
+            "- lsmp: absent (a password is required)",
+            "- ps: {\"resident_kb\":5}",
+        ] {
+            assert!(note.contains(part), "wanted {part:?} in:\n{note}");
+        }
+    }
+}

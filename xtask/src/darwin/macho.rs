@@ -1,0 +1,245 @@
+//! Reads a linked Mach-O program: what it is for, and what it asks of the system.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use anyhow::{Context, Result, bail};
+use object::macho::{self, MachHeader64};
+use object::read::NameOrOrdinal;
+use object::read::macho::{LoadCommandData, MachHeader, MachOFile64};
+use object::{LittleEndian, Object};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Version {
+    pub(crate) major: u16,
+    pub(crate) minor: u8,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Program {
+    /// As Rust spells it.
+    pub(crate) architecture: &'static str,
+    /// The loader refuses it on anything older.
+    pub(crate) minimum_macos: Version,
+    /// What the loader binds, by its name in C.
+    pub(crate) imports: BTreeSet<String>,
+}
+
+impl Program {
+    /// Reads a 64-bit program for one architecture; libraries, object files and universal files are errors.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self> {
+        let file = MachOFile64::<LittleEndian>::parse(bytes).context("not a 64-bit Mach-O file")?;
+        let header: &MachHeader64<_> = file.macho_header();
+        match header.filetype(LittleEndian) {
+            macho::MH_EXECUTE => {}
+            other => bail!("a Mach-O file, but no program (file type {})", other.0),
+        }
+        let architecture = match header.cputype(LittleEndian) {
+            macho::CPU_TYPE_ARM64 => "aarch64",
+            macho::CPU_TYPE_X86_64 => "x86_64",
+            other => bail!("a program for an unknown processor (CPU type {:#x})", other.0),
+        };
+        Ok(Self {
+            architecture,
+            minimum_macos: minimum_macos(&file)?,
+            imports: imports(&file).context("damaged bindings")?,
+        })
+    }
+}
+
+fn minimum_macos(file: &MachOFile64<'_, LittleEndian>) -> Result<Version> {
+    let mut commands = file.macho_load_commands().context("damaged load commands")?;
+    while let Some(command) = commands.next().context("damaged load commands")? {
+        if let Some(version) = version_in(command)? {
+            return Ok(Version {
+                major: version.major(),
+                minor: version.minor(),
+            });
+        }
+    }
+    bail!("neither LC_BUILD_VERSION nor LC_VERSION_MIN_MACOSX says which macOS it needs")
+}
+
+fn version_in(command: LoadCommandData<'_, LittleEndian>) -> Result<Option<macho::Version>> {
+    let damaged = "a damaged version command";
+    if command.cmd() == macho::LC_VERSION_MIN_MACOSX {
+        let command: &macho::VersionMinCommand<LittleEndian> = command.data().context(damaged)?;
+        return Ok(Some(command.version.get(LittleEndian)));
+    }
+    let Some((command, _)) = command.build_version(LittleEndian).context(damaged)? else {
+        return Ok(None);
+    };
+    match command.platform.get(LittleEndian) {
+        macho::PLATFORM_MACOS => Ok(Some(command.minos.get(LittleEndian))),
+        other => bail!("a program for another of Apple's platforms ({})", other.0),
+    }
+}
+
+fn imports(file: &MachOFile64<'_, LittleEndian>) -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for import in file.imports()? {
+        let NameOrOrdinal::Name(name) = import?.name() else {
+            continue;
+        };
+        // Symbols of C carry an underscore in front.
+        let name = name.strip_prefix(b"_").unwrap_or(name);
+        names.insert(String::from_utf8_lossy(name).into_owned());
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ARM64: u32 = 0x0100_000c;
+    const X86_64: u32 = 0x0100_0007;
+    const EXECUTE: u32 = 2;
+    const MACOS: u32 = 1;
+    const DYLD_INFO_ONLY: u32 = 0x8000_0022;
+
+    fn build_version(platform: u32, minimum: u32) -> Vec<u32> {
+        vec![0x32, 24, platform, minimum, 0x000d_0000, 0]
+    }
+
+    fn version_min_macosx(minimum: u32) -> Vec<u32> {
+        vec![0x24, 16, minimum, minimum]
+    }
+
+    /// Binds of symbols in the first library: eager, then lazy ones.
+    fn bindings(symbols: &[&str]) -> Vec<u8> {
+        let bind = |symbol: &str| [b"\x11\x40_", symbol.as_bytes(), b"\0\x51\x70\x00\x90"].concat();
+        symbols.iter().flat_map(|symbol| bind(symbol)).collect()
+    }
+
+    /// A program as a linker lays it out: header, load commands, and last what the loader binds.
+    fn program(cpu: u32, file_type: u32, version: &[u32], eager: &[&str], lazy: &[&str]) -> Vec<u8> {
+        let library = [0x0c, 56, 24, 0, 0, 0]; // LC_LOAD_DYLIB, its name behind it
+        let name = b"/usr/lib/libSystem.B.dylib\0\0\0\0\0\0";
+        let commands = (version.len() * 4 + 56 + 48) as u32;
+        let (eager, lazy) = (bindings(eager), bindings(lazy));
+        let eager_at = 32 + commands;
+        let lazy_at = eager_at + eager.len() as u32;
+        #[rustfmt::skip]
+        let dyld_info = [
+            DYLD_INFO_ONLY, 48,
+            0, 0,
+            eager_at, eager.len() as u32,
+            0, 0,
+            lazy_at, lazy.len() as u32,
+            0, 0,
+        ];
+        let header = [0xfeed_facf, cpu, 0, file_type, 3, commands, 0x85, 0];
+        let words = |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|word| word.to_le_bytes()).collect() };
+        [
+            words(&header),
+            words(version),
+            words(&library),
+            name.to_vec(),
+            words(&dyld_info),
+            eager,
+            lazy,
+        ]
+        .concat()
+    }
+
+    fn sound() -> Vec<u8> {
+        let version = build_version(MACOS, 0x000b_0000);
+        program(
+            ARM64,
+            EXECUTE,
+            &version,
+            &["mach_task_self_"],
+            &["task_info", "task_threads"],
+        )
+    }
+
+    #[test]
+    fn a_program_says_what_it_is_for_and_what_it_imports() {
+        let read = Program::read(&sound()).expect("a program");
+        assert_eq!(read.architecture, "aarch64");
+        assert_eq!(read.minimum_macos, Version { major: 11, minor: 0 });
+        let imports: Vec<&str> = read.imports.iter().map(String::as_str).collect();
+        assert_eq!(imports, ["mach_task_self_", "task_info", "task_threads"]);
+    }
+
+    #[test]
+    fn the_older_version_command_is_read_too() {
+        let bytes = program(X86_64, EXECUTE, &version_min_macosx(0x000a_0c03), &["abort"], &[]);
+        let read = Program::read(&bytes).expect("a program");
+        assert_eq!(read.architecture, "x86_64");
+        assert_eq!(read.minimum_macos.to_string(), "10.12");
+        assert!(read.minimum_macos < Version { major: 11, minor: 0 });
+    }
+
+    #[test]
+    fn what_is_no_program_for_a_mac_is_named() {
+        const DYLIB: u32 = 6;
+        const I386: u32 = 7;
+        const IOS: u32 = 2;
+        let macos = build_version(MACOS, 0x000b_0000);
+        let universal = [0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 2];
+        for (bytes, expected) in [
+            (Vec::new(), "not a 64-bit Mach-O file"),
+            (universal.repeat(8), "not a 64-bit Mach-O file"),
+            (b"\x7fELF".repeat(16), "not a 64-bit Mach-O file"),
+            (
+                program(ARM64, DYLIB, &macos, &[], &[]),
+                "no program (file type 6)",
+            ),
+            (
+                program(I386, EXECUTE, &macos, &[], &[]),
+                "unknown processor (CPU type 0x7)",
+            ),
+            (
+                program(ARM64, EXECUTE, &build_version(IOS, 0x000e_0000), &[], &[]),
+                "another of Apple's platforms (2)",
+            ),
+            (
+                program(ARM64, EXECUTE, &[0x1b, 24, 1, 2, 3, 4], &[], &[]), // LC_UUID
+                "neither LC_BUILD_VERSION nor LC_VERSION_MIN_MACOSX",
+            ),
+        ] {
+            let error = format!("{:#}", Program::read(&bytes).expect_err(expected));
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_truncated_program_is_an_error_wherever_it_ends() {
+        let bytes = sound();
+        for end in 0..bytes.len() {
+            let error = Program::read(&bytes[..end]).expect_err("half a program");
+            assert!(!error.to_string().is_empty(), "{end}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_is_no_reason_to_panic(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+            prop_assert!(Program::read(&bytes).is_err());
+        }
+
+        #[test]
+        fn damage_anywhere_is_no_reason_to_panic(
+            damage in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..8),
+        ) {
+            let mut bytes = sound();
+            for (at, byte) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            if let Ok(read) = Program::read(&bytes) {
+                prop_assert!(read.imports.len() <= bytes.len());
+            }
+        }
+    }
+}

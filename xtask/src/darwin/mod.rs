@@ -1,0 +1,28 @@
+//! What can be known about the macOS build without a Mac.
+
+pub(crate) mod calls;
+pub(crate) mod executables;
+pub(crate) mod macho;
+pub(crate) mod toolchain;
+
+use self::macho::Version;
+
+/// One of Apple's desktop targets.
+pub(crate) struct Target {
+    pub(crate) triple: &'static str,
+    /// As [`macho`] names it.
+    pub(crate) architecture: &'static str,
+}
+
+pub(crate) const APPLE_SILICON: Target = Target {
+    triple: "aarch64-apple-darwin",
+    architecture: "aarch64",
+};
+
+pub(crate) const INTEL: Target = Target {
+    triple: "x86_64-apple-darwin",
+    architecture: "x86_64",
+};
+
+/// The oldest macOS that everything must start on. The C compiler on Linux has headers for none older.
+pub(crate) const OLDEST_MACOS: Version = Version { major: 11, minor: 0 };

@@ -1,0 +1,275 @@
+//! Compiles and links for macOS: with the system's own tools on a Mac, and on Linux with what the registries carry.
+//!
+//! - Rust's own linker (`rust-lld`) links, against the list of libSystem's symbols in PyPI's `ziglang`.
+//! - `zig cc`, which has the headers of macOS, compiles the C and C++ of dependencies. It never links: its linker writes
+//!   the address of the unwinder's personality routine 4 bytes off, and a panic that unwinds crashes.
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use xshell::{Cmd, Shell, cmd};
+
+use super::{APPLE_SILICON, OLDEST_MACOS, Target};
+use crate::exit::Stop;
+use crate::present::steps;
+use crate::workspace;
+
+/// Names under which programs ask for what libSystem holds. `libiconv` is not in it, but the crate `libc` always asks for
+/// it: a program that really called it would not link.
+const LIBRARIES: &[&str] = &["libSystem", "libc", "libiconv", "libm", "libpthread"];
+
+/// What C and C++ is compiled for, and therefore the whole workspace linted for.
+pub(crate) const LINTED: Target = APPLE_SILICON;
+
+pub(crate) struct Toolchain {
+    dir: PathBuf,
+    environment: Vec<(String, PathBuf)>,
+    link_flags: &'static [&'static str],
+    c_compiler: PathBuf,
+}
+
+impl Toolchain {
+    /// What this machine has, laid out below the target directory where it needs laying out.
+    pub(crate) fn prepare(sh: &Shell) -> Result<Self> {
+        let dir = workspace::target_dir().join("tools/darwin");
+        std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        if cfg!(target_os = "macos") {
+            return Ok(Self {
+                dir,
+                environment: Vec::new(),
+                link_flags: &["-Clink-arg=-Wl,-S"],
+                c_compiler: "cc".into(),
+            });
+        }
+        if cfg!(target_os = "linux") {
+            return Self::cross(sh, dir);
+        }
+        Err(Stop::Environment(
+            "check-macos runs on Linux and on a Mac; here, `cargo clippy -p runtime-metrics --target \
+             aarch64-apple-darwin` checks the backend alone (after `rustup target add aarch64-apple-darwin`)"
+                .to_owned(),
+        )
+        .into())
+    }
+
+    fn cross(sh: &Shell, dir: PathBuf) -> Result<Self> {
+        let zig = ziglang(sh)?;
+        let symbols = std::fs::read(zig.join("lib/libc/darwin/libSystem.tbd")).context(
+            "this ziglang has no list of libSystem's symbols; `cargo xtask setup` installs one that has",
+        )?;
+        let sdk = dir.join("sdk");
+        for library in LIBRARIES {
+            write(&sdk.join(format!("usr/lib/{library}.tbd")), &symbols, 0o644)?;
+        }
+        let (cc, cxx, ar) = (dir.join("cc"), dir.join("c++"), dir.join("ar"));
+        let cache = dir.join("zig-cache");
+        let zig = zig.join("zig");
+        write(&cc, compiler_script(&zig, "cc", &cache).as_bytes(), 0o755)?;
+        write(&cxx, compiler_script(&zig, "c++", &cache).as_bytes(), 0o755)?;
+        write(&ar, archiver_script(&zig).as_bytes(), 0o755)?;
+
+        let triple = LINTED.triple.replace('-', "_");
+        Ok(Self {
+            dir,
+            environment: vec![
+                ("SDKROOT".to_owned(), sdk),
+                (format!("CC_{triple}"), cc.clone()),
+                (format!("CXX_{triple}"), cxx),
+                (format!("AR_{triple}"), ar),
+            ],
+            link_flags: &["-Clinker=rust-lld", "-Clinker-flavor=ld64.lld", "-Clink-arg=-S"],
+            c_compiler: cc,
+        })
+    }
+
+    /// Cargo, set up so that it can lint everything, which compiles dependencies in C and C++.
+    pub(crate) fn cargo_clippy<'a>(&self, sh: &'a Shell) -> Cmd<'a> {
+        let (cargo, triple) = (workspace::cargo(), LINTED.triple);
+        let clippy = cmd!(
+            sh,
+            "{cargo} clippy --workspace --all-targets --locked --target {triple} -- -D warnings"
+        );
+        self.with_environment(clippy)
+    }
+
+    /// Cargo, set up so that it links test executables that hold no debugging tables, and no path of this machine that
+    /// the compiler put there of its own accord.
+    pub(crate) fn cargo_test_executables<'a>(
+        &self,
+        sh: &'a Shell,
+        target: &Target,
+        packages: &[&str],
+    ) -> Cmd<'a> {
+        let (cargo, triple) = (workspace::cargo(), target.triple);
+        let packages = packages.iter().flat_map(|package| ["-p", package]);
+        let test = cmd!(
+            sh,
+            "{cargo} test --no-run --locked --target {triple} {packages...} --message-format=json-render-diagnostics"
+        );
+        let flags: Vec<String> = self
+            .link_flags
+            .iter()
+            .map(|&flag| flag.to_owned())
+            .chain(remapped().map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display())))
+            .collect();
+        self.with_environment(test)
+            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+    }
+
+    fn with_environment<'a>(&self, mut command: Cmd<'a>) -> Cmd<'a> {
+        for (name, value) in &self.environment {
+            command = command.env(name, value);
+        }
+        command
+    }
+
+    /// Links a trivial program, so that a machine that cannot is not taken for code that cannot be built.
+    pub(crate) fn probe_linker(&self, sh: &Shell, target: &Target) -> Result<()> {
+        let source = self.dir.join("probe.rs");
+        write(&source, b"fn main() {}\n", 0o644)?;
+        let (triple, flags) = (target.triple, self.link_flags);
+        let program = self.dir.join(format!("probe-{triple}"));
+        let link = cmd!(sh, "rustc --target {triple} {flags...} -o {program} {source}");
+        probe(self.with_environment(link), &format!("link for {triple}"))
+    }
+
+    /// Compiles a trivial C file.
+    pub(crate) fn probe_c_compiler(&self, sh: &Shell) -> Result<()> {
+        let source = self.dir.join("probe.c");
+        write(
+            &source,
+            b"#include <mach/mach.h>\nint probe(void) { return mach_task_self() != MACH_PORT_NULL; }\n",
+            0o644,
+        )?;
+        let (compiler, object) = (&self.c_compiler, self.dir.join("probe.o"));
+        probe(
+            cmd!(sh, "{compiler} -c -o {object} {source}"),
+            "compile C for macOS",
+        )
+    }
+}
+
+/// The directories of this machine that get into executables, and what stands there instead.
+fn remapped() -> impl Iterator<Item = (PathBuf, &'static str)> {
+    let cargo_home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
+    [
+        cargo_home.map(|dir| (dir, "cargo")),
+        Some((workspace::root().to_owned(), "truegauge")),
+        Some((workspace::target_dir(), "target")),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Directories that mean nothing to another machine that runs an executable of ours.
+pub(crate) fn local_directories() -> Vec<PathBuf> {
+    let directories = remapped().map(|(dir, _)| dir).chain(std::env::home_dir());
+    // A home at the root would be found in everything.
+    directories.filter(|dir| dir.parent().is_some()).collect()
+}
+
+/// Where the package lies.
+fn ziglang(sh: &Shell) -> Result<PathBuf> {
+    let script = "import ziglang; print(ziglang.__path__[0])";
+    let path = cmd!(sh, "python3 -c {script}").quiet().ignore_stderr().read();
+    path.map(PathBuf::from).map_err(|_| {
+        Stop::Environment("PyPI's ziglang is missing; to install it: cargo xtask setup".to_owned()).into()
+    })
+}
+
+fn compiler_script(zig: &Path, driver: &str, cache: &Path) -> String {
+    let quoted = |path: &Path| steps::quoted(path.as_os_str());
+    let (zig, cache) = (quoted(zig), quoted(cache));
+    let architecture = LINTED.architecture;
+    format!(
+        r#"#!/bin/sh
+# The crate `cc` names the target as Apple does, which zig does not know.
+for argument do
+  shift
+  case $argument in
+    --target=*) ;;
+    *) set -- "$@" "$argument" ;;
+  esac
+done
+export ZIG_GLOBAL_CACHE_DIR={cache} ZIG_LOCAL_CACHE_DIR={cache}
+exec {zig} {driver} -target {architecture}-macos.{OLDEST_MACOS} "$@"
+"#
+    )
+}
+
+fn archiver_script(zig: &Path) -> String {
+    format!("#!/bin/sh\nexec {} ar \"$@\"\n", steps::quoted(zig.as_os_str()))
+}
+
+/// Writes beside, then renames: another run may be reading the file.
+fn write(path: &Path, contents: &[u8], mode: u32) -> Result<()> {
+    let write = || -> Result<()> {
+        let dir = path.parent().context("a file has a directory")?;
+        std::fs::create_dir_all(dir)?;
+        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        file.write_all(contents)?;
+        let permissions = std::fs::Permissions::from_mode(mode);
+        file.as_file().set_permissions(permissions)?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn probe(command: Cmd<'_>, what: &str) -> Result<()> {
+    let output = command.quiet().ignore_status().output();
+    let complaint = match output {
+        Ok(output) if output.status.success() => return Ok(()),
+        Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(Stop::Environment(format!(
+        "this machine cannot {what}:\n{}\nto install what is missing: cargo xtask setup (rust-lld comes with a Rust \
+         from rustup)",
+        complaint.trim_end()
+    ))
+    .into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_compiler_script_drops_the_target_alone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let script = dir.path().join("c c");
+        // `echo` stands for zig.
+        let text = compiler_script(Path::new("echo"), "cc", Path::new("/the cache"));
+        write(&script, text.as_bytes(), 0o755).expect("written");
+        let sh = Shell::new().expect("a shell");
+        let said = cmd!(sh, "{script} -c --target=arm64-apple-macosx11.0 'a b.c' -o x.o")
+            .quiet()
+            .read()
+            .expect("ran");
+        assert_eq!(said, "cc -target aarch64-macos.11.0 -c a b.c -o x.o");
+    }
+
+    #[test]
+    fn a_probe_that_fails_blames_the_machine_and_says_what_was_said() {
+        let sh = Shell::new().expect("a shell");
+        probe(cmd!(sh, "true"), "agree").expect("agrees");
+        let script = "echo no such linker >&2; exit 1";
+        let error = probe(cmd!(sh, "sh -c {script}"), "link").expect_err("fails");
+        assert_eq!(crate::exit::Exit::of(&error), crate::exit::Exit::Environment);
+        let error = error.to_string();
+        assert!(
+            error.contains("cannot link:\nno such linker\n") && error.contains("cargo xtask setup"),
+            "{error}"
+        );
+        let error = probe(cmd!(sh, "this-program-does-not-exist"), "link").expect_err("fails");
+        assert!(
+            error.to_string().contains("this-program-does-not-exist"),
+            "{error}"
+        );
+    }
+}

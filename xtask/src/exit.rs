@@ -1,0 +1,68 @@
+//! Exit codes that scripts can trust, and the errors that choose them.
+
+use std::fmt;
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Pass = 0,
+    Fail = 1,
+    Environment = 2,
+    Inconclusive = 3,
+}
+
+impl Exit {
+    /// The exit code that an error asks for: whatever nobody blamed on the client is the environment's.
+    pub(crate) fn of(error: &anyhow::Error) -> Self {
+        match error.downcast_ref::<Stop>() {
+            Some(Stop::Client(_)) => Self::Fail,
+            Some(Stop::Interrupted) => Self::Inconclusive,
+            Some(Stop::Environment(_)) | None => Self::Environment,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Why a run ended before its verdict.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The client is at fault: that is a failed run.
+    Client(String),
+    /// The harness, the source or the machine is at fault: nothing is known of the client.
+    Environment(String),
+    /// Somebody asked the run to end.
+    Interrupted,
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(what) | Self::Environment(what) => f.write_str(what),
+            Self::Interrupted => f.write_str("interrupted: the run ended before its verdict"),
+        }
+    }
+}
+
+impl std::error::Error for Stop {}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn the_cause_chooses_the_code_through_any_context() {
+        let of = |stop: Stop| Exit::of(&Err::<(), _>(stop).context("while verifying").unwrap_err());
+        assert_eq!(of(Stop::Client("died".into())), Exit::Fail);
+        assert_eq!(of(Stop::Environment("no port".into())), Exit::Environment);
+        assert_eq!(of(Stop::Interrupted), Exit::Inconclusive);
+        assert_eq!(Exit::of(&anyhow::anyhow!("no such file")), Exit::Environment);
+    }
+}

@@ -1,0 +1,85 @@
+//! A process seen through `/proc` and its CPU clock, by somebody else.
+
+use anyhow::{Context, Result};
+use nix::time::{ClockId, clock_getcpuclockid};
+use nix::unistd::Pid;
+use procfs::process::Process;
+use procfs::{Current, Uptime};
+
+use super::series::{ClockReading, DetailReading, TaskReading};
+
+/// `clock_gettime(CLOCK_MONOTONIC)`.
+pub(super) fn monotonic_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
+/// The observed process.
+pub(super) struct Subject {
+    process: Process,
+    cpu_clock: ClockId,
+    started_ns: u64,
+    page_kb: u64,
+}
+
+impl Subject {
+    pub(super) fn open(pid: u32) -> Result<Self> {
+        let pid = i32::try_from(pid)?;
+        let process = Process::new(pid)?;
+        // Start times count ticks since boot, time in suspend included (proc_pid_stat(5), field 22); /proc/uptime runs
+        // on that clock as well. What is wanted is the same moment on the monotonic clock.
+        let ticks = process.stat()?.starttime;
+        let since_boot_ns = ticks.saturating_mul(1_000_000_000) / procfs::ticks_per_second();
+        let booted_ns = i128::from(monotonic_ns()) - (Uptime::current()?.uptime * 1e9) as i128;
+        let started_ns = u64::try_from(booted_ns + i128::from(since_boot_ns)).unwrap_or(0);
+        // Any process may read any other's CPU clock (clock_getcpuclockid(3)): ns, living and ended threads.
+        let cpu_clock = clock_getcpuclockid(Pid::from_raw(pid)).context("no CPU clock")?;
+        Ok(Self {
+            process,
+            cpu_clock,
+            started_ns,
+            page_kb: procfs::page_size() / 1024,
+        })
+    }
+
+    pub(super) fn started_ns(&self) -> u64 {
+        self.started_ns
+    }
+
+    pub(super) fn cpu_source(&self) -> &'static str {
+        "clock_gettime(clock_getcpuclockid(pid)); tasks: /proc/PID/task/TID/schedstat"
+    }
+
+    /// The process's CPU clock.
+    pub(super) fn clock(&self) -> Result<ClockReading> {
+        let cpu = self.cpu_clock.now()?;
+        let cpu_ns = u64::try_from(cpu.tv_sec())? * 1_000_000_000 + u64::try_from(cpu.tv_nsec())?;
+        Ok(ClockReading {
+            at_ns: monotonic_ns(),
+            cpu_ns,
+        })
+    }
+
+    /// Memory and tasks.
+    pub(super) fn detail(&self) -> Result<DetailReading> {
+        let statm = self.process.statm()?;
+        let tasks = self.process.tasks()?.flatten().filter_map(|task| {
+            // A task may end between any two reads: then it is not there.
+            let name = task.stat().ok()?.comm;
+            let cpu_ns = task.schedstat().ok().map(|stat| stat.sum_exec_runtime);
+            Some(TaskReading {
+                tid: u64::try_from(task.tid).ok()?,
+                name,
+                cpu_ns,
+            })
+        });
+        Ok(DetailReading {
+            tasks: tasks.collect(),
+            resident_kb: statm.resident * self.page_kb,
+            virtual_kb: statm.size * self.page_kb,
+            footprint_kb: None,
+            port_names: None,
+            at_ns: monotonic_ns(),
+        })
+    }
+}

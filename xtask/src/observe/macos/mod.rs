@@ -1,0 +1,89 @@
+//! A process seen through libproc, by somebody else.
+
+mod sys;
+
+use anyhow::{Context, Result};
+use xshell::{Shell, cmd};
+
+use super::series::{ClockReading, DetailReading, TaskReading};
+use super::ticks::Timebase;
+
+/// The shared monotonic clock.
+pub(super) fn monotonic_ns() -> u64 {
+    sys::uptime_ns()
+}
+
+/// The observed process.
+pub(super) struct Subject {
+    pid: i32,
+    timebase: Timebase,
+    started_ns: u64,
+}
+
+impl Subject {
+    pub(super) fn open(pid: u32) -> Result<Self> {
+        let pid = i32::try_from(pid)?;
+        let sh = Shell::new()?;
+        let translated = cmd!(sh, "sysctl -n sysctl.proc_translated")
+            .quiet()
+            .ignore_stderr()
+            .read();
+        let (numer, denom) = sys::timebase()?;
+        let timebase = Timebase::new(numer, denom, translated.is_ok_and(|answer| answer.trim() == "1"))?;
+        let usage = sys::rusage(pid).context("proc_pid_rusage")?;
+        Ok(Self {
+            pid,
+            timebase,
+            started_ns: timebase.ns(usage.ri_proc_start_abstime),
+        })
+    }
+
+    pub(super) fn started_ns(&self) -> u64 {
+        self.started_ns
+    }
+
+    pub(super) fn cpu_source(&self) -> &'static str {
+        "proc_pid_rusage(RUSAGE_INFO_V4); tasks: proc_pidinfo(PROC_PIDTHREADID64INFO)"
+    }
+
+    /// The process's CPU clock: living and ended threads, in mach ticks (`bsd/kern/kern_resource.c`, `gather_rusage_info`).
+    pub(super) fn clock(&self) -> Result<ClockReading> {
+        let usage = sys::rusage(self.pid)?;
+        let cpu_ns = self.timebase.ns(usage.ri_user_time + usage.ri_system_time);
+        Ok(ClockReading {
+            at_ns: monotonic_ns(),
+            cpu_ns,
+        })
+    }
+
+    /// Memory and tasks.
+    pub(super) fn detail(&self) -> Result<DetailReading> {
+        let task = sys::task_info(self.pid)?;
+        let usage = sys::rusage(self.pid)?;
+        let ports = sys::ipc_table(self.pid).ok();
+        let tasks = sys::thread_ids(self.pid)?.into_iter().filter_map(|tid| {
+            // A thread may end between any two calls: then it is not there. Its times are ns, whatever the timebase.
+            let info = sys::thread_info(self.pid, tid).ok()?;
+            let name: Vec<u8> = info
+                .pth_name
+                .iter()
+                .map(|c| *c as u8)
+                .take_while(|byte| *byte != 0)
+                .collect();
+            Some(TaskReading {
+                tid,
+                name: String::from_utf8_lossy(&name).into_owned(),
+                cpu_ns: Some(info.pth_user_time + info.pth_system_time),
+            })
+        });
+        Ok(DetailReading {
+            tasks: tasks.collect(),
+            resident_kb: task.pti_resident_size / 1024,
+            virtual_kb: task.pti_virtual_size / 1024,
+            footprint_kb: Some(usage.ri_phys_footprint / 1024),
+            // The table's first entry is never a name; this is what top prints as #PORTS.
+            port_names: ports.map(|table| table.size.saturating_sub(table.free).saturating_sub(1)),
+            at_ns: monotonic_ns(),
+        })
+    }
+}

@@ -1,0 +1,119 @@
+//! The calls that show one process to another of the same user, without root: libproc(3) and the clock they stamp with.
+#![allow(unsafe_code)]
+
+use std::ffi::{c_int, c_void};
+use std::io;
+use std::mem::{MaybeUninit, size_of};
+
+/// `bsd/sys/proc_info.h` (XNU); libc has only some of the flavors.
+const PROC_PIDTHREADID64INFO: c_int = 15;
+const PROC_PIDLISTTHREADIDS: c_int = 28;
+const PROC_PIDIPCTABLEINFO: c_int = 32;
+
+/// `struct proc_ipctableinfo`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct IpcTable {
+    pub(super) size: u32,
+    pub(super) free: u32,
+}
+
+const _: () = {
+    assert!(size_of::<libc::proc_taskinfo>() == 96);
+    assert!(size_of::<libc::proc_threadinfo>() == 112);
+    assert!(size_of::<libc::rusage_info_v4>() == 296);
+    assert!(size_of::<IpcTable>() == 8);
+};
+
+/// `proc_pidinfo` into one structure. A shorter answer is an error: the rest of it would be invented.
+///
+/// # Safety
+///
+/// `T` must be plain data that `flavor` fills.
+unsafe fn pidinfo<T: Copy>(pid: c_int, flavor: c_int, arg: u64) -> io::Result<T> {
+    let mut info = MaybeUninit::<T>::uninit();
+    let size = size_of::<T>();
+    // SAFETY: the buffer is as long as its size says.
+    let filled = unsafe { libc::proc_pidinfo(pid, flavor, arg, info.as_mut_ptr().cast(), size as c_int) };
+    if filled == size as c_int {
+        // SAFETY: filled whole, with plain data.
+        Ok(unsafe { info.assume_init() })
+    } else if filled <= 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Err(io::Error::other(format!(
+            "proc_pidinfo flavor {flavor} filled {filled} of {size} bytes"
+        )))
+    }
+}
+
+pub(super) fn task_info(pid: c_int) -> io::Result<libc::proc_taskinfo> {
+    // SAFETY: the flavor fills this structure of integers.
+    unsafe { pidinfo(pid, libc::PROC_PIDTASKINFO, 0) }
+}
+
+pub(super) fn thread_info(pid: c_int, tid: u64) -> io::Result<libc::proc_threadinfo> {
+    // SAFETY: the flavor fills this structure of integers and characters.
+    unsafe { pidinfo(pid, PROC_PIDTHREADID64INFO, tid) }
+}
+
+pub(super) fn ipc_table(pid: c_int) -> io::Result<IpcTable> {
+    // SAFETY: the flavor fills this structure of integers.
+    unsafe { pidinfo(pid, PROC_PIDIPCTABLEINFO, 0) }
+}
+
+/// The threads' ids. The kernel truncates silently (`bsd/kern/proc_info.c`, `proc_pidinfo`): a full buffer is grown.
+pub(super) fn thread_ids(pid: c_int) -> io::Result<Vec<u64>> {
+    let mut ids = vec![0_u64; 64];
+    loop {
+        let size = ids.len() * size_of::<u64>();
+        let buffer = ids.as_mut_ptr().cast::<c_void>();
+        // SAFETY: the buffer is as long as its size says.
+        let filled = unsafe { libc::proc_pidinfo(pid, PROC_PIDLISTTHREADIDS, 0, buffer, size as c_int) };
+        if filled <= 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let filled = filled as usize;
+        if filled < size {
+            ids.truncate(filled / size_of::<u64>());
+            return Ok(ids);
+        }
+        ids.resize(ids.len() * 2, 0);
+    }
+}
+
+/// CPU times and the start in mach ticks, memory in bytes.
+pub(super) fn rusage(pid: c_int) -> io::Result<libc::rusage_info_v4> {
+    let mut info = MaybeUninit::<libc::rusage_info_v4>::uninit();
+    // SAFETY: the flavor names the structure that the pointer is to; the parameter's type is the header's own oddity.
+    let result = unsafe { libc::proc_pid_rusage(pid, libc::RUSAGE_INFO_V4, info.as_mut_ptr().cast()) };
+    if result == 0 {
+        // SAFETY: filled on success.
+        Ok(unsafe { info.assume_init() })
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// `mach_absolute_time` in ns (`CLOCK_UPTIME_RAW`): the clock that the kernel stamps a process's start with.
+pub(super) fn uptime_ns() -> u64 {
+    let mut now = MaybeUninit::<libc::timespec>::uninit();
+    // SAFETY: the pointer is to a timespec; the clock is always there (Libc, gen/clock_gettime.c).
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_UPTIME_RAW, now.as_mut_ptr()) };
+    assert_eq!(result, 0, "CLOCK_UPTIME_RAW: {}", io::Error::last_os_error());
+    // SAFETY: filled on success.
+    let now = unsafe { now.assume_init() };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// Ns per mach tick, as a fraction. Wrong under Rosetta, where it is 1/1.
+pub(super) fn timebase() -> io::Result<(u32, u32)> {
+    let mut info = mach2::mach_time::mach_timebase_info { numer: 0, denom: 0 };
+    // SAFETY: the pointer is to that structure.
+    let result = unsafe { mach2::mach_time::mach_timebase_info(&raw mut info) };
+    if result == 0 && info.denom != 0 {
+        Ok((info.numer, info.denom))
+    } else {
+        Err(io::Error::other(format!("mach_timebase_info returned {result}")))
+    }
+}

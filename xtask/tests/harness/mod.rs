@@ -1,0 +1,214 @@
+//! Runs the harness itself as a child, in a private temporary root, and looks for what it leaves.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Nothing here takes longer, however busy the machine: the first run builds the client.
+const LIMIT: Duration = Duration::from_secs(1800);
+
+/// Marks every process of a run.
+const MARK: &str = "TRUEGAUGE_TEST_RUN";
+
+pub(crate) struct Harness {
+    child: Child,
+    lines: Receiver<String>,
+    stderr: String,
+    out: TempDir,
+    temp: TempDir,
+    mark: String,
+}
+
+impl Harness {
+    /// Starts `xtask verify` with a directory of its own for results and for temporary files.
+    pub(crate) fn start(args: &[&str], env: &[(&str, &str)]) -> Self {
+        let out = tempfile::tempdir().expect("a directory");
+        let temp = tempfile::tempdir().expect("a directory");
+        let mark = out.path().display().to_string();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .arg("verify")
+            .args(args)
+            .arg("--out")
+            .arg(out.path())
+            .envs(env.iter().copied())
+            .env(MARK, &mark)
+            .env("TMPDIR", temp.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the harness starts");
+        let stderr = child.stderr.take().expect("piped");
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let _ = sender.send(line);
+            }
+        });
+        Self {
+            child,
+            lines,
+            stderr: String::new(),
+            out,
+            temp,
+            mark,
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for a line that contains `text`.
+    pub(crate) fn await_line(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            let line = self
+                .lines
+                .recv_timeout(deadline.saturating_duration_since(Instant::now()));
+            let line = line.unwrap_or_else(|_| panic!("no line with {text:?} in:\n{}", self.stderr));
+            self.stderr.push_str(&line);
+            self.stderr.push('\n');
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
+    /// Waits until the harness names a child's pid.
+    pub(crate) fn await_pid(&mut self, who: &str) -> u32 {
+        let line = self.await_line(&format!("{who}: pid "));
+        let digits = line
+            .split("pid ")
+            .nth(1)
+            .and_then(|rest| rest.split(',').next())
+            .expect("a pid");
+        digits.parse().expect("a pid")
+    }
+
+    /// Waits for its end.
+    pub(crate) fn finish(mut self) -> Run {
+        let stdout = self.child.stdout.take().expect("piped");
+        let stdout = std::io::read_to_string(stdout).expect("text");
+        let status = self.child.wait().expect("waited");
+        while let Ok(line) = self.lines.recv() {
+            self.stderr.push_str(&line);
+            self.stderr.push('\n');
+        }
+        let code = status.code().unwrap_or(-1);
+        Run {
+            code,
+            stdout,
+            stderr: self.stderr,
+            out: self.out,
+            temp: self.temp,
+            mark: self.mark,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+    out: TempDir,
+    temp: TempDir,
+    mark: String,
+}
+
+impl Run {
+    /// The run's own directory.
+    pub(crate) fn dir(&self) -> PathBuf {
+        let mut entries = std::fs::read_dir(self.out.path()).expect("listed");
+        entries.next().expect("a run").expect("listed").path()
+    }
+
+    pub(crate) fn json(&self, name: &str) -> Value {
+        let text = std::fs::read_to_string(self.dir().join(name)).expect("readable");
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    /// The command lines of processes of this run that are still there.
+    pub(crate) fn left_running(&self) -> Vec<String> {
+        let mark = format!("{MARK}={}", self.mark);
+        let of_this_run = |dir: &Path| {
+            let environ = std::fs::read(dir.join("environ")).unwrap_or_default();
+            environ
+                .split(|byte| *byte == 0)
+                .any(|variable| variable == mark.as_bytes())
+        };
+        let processes = std::fs::read_dir("/proc")
+            .expect("/proc")
+            .flatten()
+            .map(|entry| entry.path());
+        processes
+            .filter(|dir| of_this_run(dir))
+            .map(|dir| {
+                String::from_utf8_lossy(&std::fs::read(dir.join("cmdline")).unwrap_or_default()).into_owned()
+            })
+            .collect()
+    }
+
+    /// A killed harness cannot wait for its children's end: they end by themselves, soon.
+    pub(crate) fn await_nothing_running(&self) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.left_running().is_empty() {
+            assert!(
+                Instant::now() < deadline,
+                "still running: {:?}",
+                self.left_running()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// What lies in the run's temporary root.
+    pub(crate) fn left_in_temp(&self) -> Vec<PathBuf> {
+        std::fs::read_dir(self.temp.path())
+            .expect("listed")
+            .flatten()
+            .map(|entry| entry.path())
+            .collect()
+    }
+}
+
+/// The example of that name, built when cargo was asked for one test alone.
+pub(crate) fn misbehaving_client() -> String {
+    let exe = std::env::current_exe().expect("a path");
+    let profile = exe.parent().and_then(Path::parent).expect("target/PROFILE/deps");
+    let mut build = Command::new(env!("CARGO"));
+    build.args([
+        "build",
+        "--quiet",
+        "--package",
+        "xtask",
+        "--example",
+        "misbehaving_client",
+        "--target-dir",
+    ]);
+    build.arg(profile.parent().expect("target/PROFILE"));
+    assert!(build.status().is_ok_and(|status| status.success()), "{build:?}");
+    profile.join("examples/misbehaving_client").display().to_string()
+}
+
+pub(crate) fn kill(pid: u32, signal: &str) {
+    let status = Command::new("kill")
+        .args([&format!("-{signal}"), &pid.to_string()])
+        .status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "kill -{signal} {pid}"
+    );
+}
+
+/// A port where nobody listens.
+pub(crate) fn unused_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("bound").port()
+}

@@ -1,0 +1,166 @@
+//! `cargo xtask verify` as a user runs it: real processes, real exit codes, and nothing left behind.
+#![cfg(unix)]
+
+mod harness;
+
+use harness::Harness;
+use serde_json::Value;
+
+/// A run of half a second's windows that does not wait before the later report.
+const QUICK: &[&str] = &["--window", "500ms", "--later", "0s"];
+
+#[test]
+fn a_true_client_passes_and_leaves_its_evidence() {
+    // The default window: 5 % of a shorter one is less than a busy machine oversleeps by.
+    let run = Harness::start(&["--later", "0s"], &[]).finish();
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(
+        run.stdout
+            .trim_end()
+            .lines()
+            .last()
+            .is_some_and(|line| line.starts_with("PASS: ")),
+        "{run:?}"
+    );
+    let results: Value = run.json("results.json");
+    assert_eq!(results["verdict"], "pass");
+    let rows = results["checks"].as_array().expect("rows");
+    for test in ["1.", "2.", "3.", "4.", "5.", "6."] {
+        assert!(
+            rows.iter()
+                .any(|row| row["check"].as_str().is_some_and(|id| id.starts_with(test))),
+            "{test}"
+        );
+    }
+    let evidence = run.json("evidence.json");
+    let busy = &evidence["reports"][1];
+    assert!(
+        busy["observer"]["cpu_percent"]
+            .as_f64()
+            .is_some_and(|cpu| cpu > 10.0),
+        "{busy}"
+    );
+    for file in ["idle.zip", "busy.zip", "later.zip", "client.log", "source.log"] {
+        assert!(run.dir().join(file).exists(), "{file}");
+    }
+    assert!(run.left_running().is_empty(), "{:?}", run.left_running());
+}
+
+#[test]
+fn a_client_at_fault_is_a_failure_that_says_why() {
+    for (fault, said) in [
+        ("no-version", "--version ended with exit status 5"),
+        ("dies-at-start", "ended in mid-run with exit status 7"),
+        ("no-surface", "showed no surface"),
+        ("dies", "ended in mid-run with exit status 9"),
+        ("hangs", "did not answer `bug_report` within"),
+        ("breaks-protocol", "no JSON"),
+        ("refuses", "out of paper"),
+        ("no-zip", "none appeared"),
+        ("torn-zip", "not a whole zip"),
+        ("two-zips", "one trigger must bring one zip"),
+        ("wrong-path", "there.zip"),
+    ] {
+        let client = harness::misbehaving_client();
+        let args = [QUICK, &["--client-bin", &client]].concat();
+        let run = Harness::start(&args, &[("MISBEHAVE", fault)]).finish();
+        assert_eq!(run.code, 1, "{fault}: {run:?}");
+        assert!(run.stderr.contains(said), "{fault}: wanted {said:?}: {run:?}");
+        assert!(
+            run.stderr.contains("see it again with: cargo xtask verify"),
+            "{fault}: {run:?}"
+        );
+        if fault != "no-version" {
+            assert!(
+                run.stderr.contains("a client that will misbehave"),
+                "{fault}: the log's tail: {run:?}"
+            );
+        }
+        assert!(run.left_running().is_empty(), "{fault}: {:?}", run.left_running());
+    }
+}
+
+#[test]
+fn a_client_killed_in_mid_run_is_a_failure() {
+    let mut harness = Harness::start(&["--window", "20s"], &[]);
+    let pid = harness.await_pid("client");
+    harness.await_line("report 1 of 3");
+    harness::kill(pid, "KILL");
+    let run = harness.finish();
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(
+        run.stderr.contains("the client ended in mid-run with signal 9"),
+        "{run:?}"
+    );
+    assert!(run.left_running().is_empty(), "{:?}", run.left_running());
+}
+
+#[test]
+fn a_source_killed_in_mid_run_is_the_environments_fault() {
+    let mut harness = Harness::start(&["--window", "20s"], &[]);
+    let pid = harness.await_pid("source");
+    harness.await_line("report 1 of 3");
+    harness::kill(pid, "KILL");
+    let run = harness.finish();
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(
+        run.stderr
+            .contains("the SPICE source ended in mid-run with signal 9"),
+        "{run:?}"
+    );
+    assert!(run.left_running().is_empty(), "{:?}", run.left_running());
+}
+
+#[test]
+fn an_interrupt_ends_everything_and_is_no_verdict() {
+    let mut harness = Harness::start(&["--window", "20s"], &[]);
+    harness.await_line("report 1 of 3");
+    harness::kill(harness.pid(), "INT");
+    let run = harness.finish();
+    assert_eq!(run.code, 3, "{run:?}");
+    assert!(run.stderr.contains("interrupted"), "{run:?}");
+    assert!(run.left_running().is_empty(), "{:?}", run.left_running());
+    assert!(run.left_in_temp().is_empty(), "{:?}", run.left_in_temp());
+}
+
+#[test]
+fn a_killed_harness_leaves_nothing() {
+    let mut harness = Harness::start(&["--window", "20s"], &[]);
+    harness.await_line("report 1 of 3");
+    harness::kill(harness.pid(), "KILL");
+    let run = harness.finish();
+    run.await_nothing_running();
+    assert!(run.left_in_temp().is_empty(), "{:?}", run.left_in_temp());
+}
+
+#[test]
+fn what_cannot_be_is_a_usage_error() {
+    for args in [
+        ["--window", "nonsense"],
+        ["--window", "1ms"],
+        ["--cpu-relative", "2"],
+        ["--busy", "0"],
+        ["--source", "nowhere"],
+        ["--no-such-flag", "1"],
+    ] {
+        let run = Harness::start(&args, &[]).finish();
+        assert_eq!(run.code, 2, "{args:?}: {run:?}");
+        assert!(run.stderr.contains(args[0]), "{args:?}: {run:?}");
+    }
+}
+
+#[test]
+fn a_source_that_is_not_there_and_a_client_that_is_not_there_are_told() {
+    let nobody = harness::unused_port();
+    let run = Harness::start(&["--source", &format!("127.0.0.1:{nobody}")], &[]).finish();
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(
+        run.stderr.contains("cannot reach a SPICE server at 127.0.0.1"),
+        "{run:?}"
+    );
+
+    let run = Harness::start(&["--client-bin", "/no/such/client"], &[]).finish();
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(run.stderr.contains("cannot start /no/such/client"), "{run:?}");
+    assert!(run.left_running().is_empty(), "{:?}", run.left_running());
+}
