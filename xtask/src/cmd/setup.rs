@@ -1,7 +1,10 @@
+use std::ffi::OsStr;
+
 use anstream::println;
 use anyhow::Result;
 
 use crate::exit::Exit;
+use crate::present::steps;
 use crate::tools::{self, Host, TOOLS};
 
 /// Install what `ci` needs and this machine lacks; name what cannot be installed from here.
@@ -21,25 +24,29 @@ pub(crate) fn run(args: Args) -> Result<Exit> {
     let mut missing = 0;
     for tool in TOOLS {
         if let Some(version) = tool.answers(&sh) {
-            println!("{:<12} {version}", tool.name);
+            println!("{:<16} {version}", tool.name);
             continue;
         }
         let command = tool.install_command(&host);
         let installed = match &command {
             Some(command) if !args.check => {
-                println!("{:<12} missing: installing it for {}", tool.name, tool.purpose);
+                println!("{:<16} missing: installing it for {}", tool.name, tool.purpose);
                 sh.cmd(&command[0]).args(&command[1..]).run().is_ok() && tool.answers(&sh).is_some()
             }
             _ => false,
         };
         if !installed {
             missing += 1;
-            let how = command.map_or_else(
-                || "see its own documentation".to_owned(),
-                |command| command.join(" "),
-            );
+            let words = command
+                .iter()
+                .flatten()
+                .map(|word| steps::quoted(OsStr::new(word)));
+            let how = match words.collect::<Vec<_>>().join(" ") {
+                none if none.is_empty() => "see its own documentation".to_owned(),
+                command => command,
+            };
             println!(
-                "{:<12} MISSING, needed for {}; to install: {how}",
+                "{:<16} MISSING, needed for {}; to install: {how}",
                 tool.name, tool.purpose
             );
         }
