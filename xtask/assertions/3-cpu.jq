@@ -224,14 +224,18 @@ def rise_row($t):
 
 . as $evidence
 | thresholds as $t
+| [.reports[].label | select(. == "idle" or . == "busy")] as $loads
 | (
     {
       check: "3.reports",
       title: "an idle and a busy report are there to be judged",
-      measured: [.reports[].label | select(. == "idle" or . == "busy")],
+      measured: $loads,
       allowed: ["idle", "busy"],
       where: ".reports",
-      remedy: "CPU is judged at rest and under load: take both reports in one session."
+      remedy: "CPU is judged at rest and under load: take both reports in one session.",
+      reason: (
+        if .client == null and $loads != ["idle", "busy"] then "the reports were sent, not asked for: at rest or under load, nobody says"
+        else null end)
     },
     (
       range(0; .reports | length) as $i

@@ -32,6 +32,7 @@ use clap::Parser;
 enum Command {
     Verify(Box<cmd::verify::Args>),
     VerifyMacos(Box<cmd::verify_macos::Args>),
+    VerifyReport(Box<cmd::verify_report::Args>),
     Build(cmd::build::Args),
     Test(cmd::test::Args),
     Lint(cmd::lint::Args),
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
     let outcome = match Command::parse() {
         Command::Verify(args) => cmd::verify::run(&args),
         Command::VerifyMacos(args) => cmd::verify_macos::run(&args),
+        Command::VerifyReport(args) => cmd::verify_report::run(&args),
         Command::Build(args) => cmd::build::run(args),
         Command::Test(args) => cmd::test::run(args),
         Command::Lint(args) => cmd::lint::run(args),
@@ -57,5 +59,16 @@ fn main() -> ExitCode {
             present::error(&error);
             exit::Exit::of(&error).into()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    /// Clap finds contradictions in a command's arguments only when that command is asked for.
+    #[test]
+    fn every_command_line_is_sound() {
+        super::Command::command().debug_assert();
     }
 }

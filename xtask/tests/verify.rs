@@ -44,6 +44,20 @@ fn a_true_client_passes_and_leaves_its_evidence() {
         assert!(run.dir().join(file).exists(), "{file}");
     }
     assert!(run.left_running().is_empty(), "{:?}", run.left_running());
+
+    let zip = |name: &str| run.dir().join(name).display().to_string();
+    let (code, said) = harness::verify_report(&[&zip("idle.zip"), &zip("later.zip")]);
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains("not judgeable from a zip") && said.contains("5.advance"),
+        "{said}"
+    );
+    let (code, said) = harness::verify_report(&[&zip("client.log")]);
+    assert_eq!(code, 2, "what is no zip cannot be judged: {said}");
+    assert!(
+        said.contains("client.log") && said.contains("not a whole zip"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -163,4 +177,22 @@ fn a_source_that_is_not_there_and_a_client_that_is_not_there_are_told() {
     assert_eq!(run.code, 2, "{run:?}");
     assert!(run.stderr.contains("cannot start /no/such/client"), "{run:?}");
     assert!(run.left_running().is_empty(), "{:?}", run.left_running());
+}
+
+#[cfg(not(target_os = "macos"))]
+#[test]
+fn verify_macos_elsewhere_says_what_there_is_instead() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .arg("verify-macos")
+        .output()
+        .expect("it runs");
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    for command in [
+        "cargo xtask verify ",
+        "cargo xtask check-macos",
+        "cargo xtask verify-report",
+    ] {
+        assert!(said.contains(command), "{said}");
+    }
 }

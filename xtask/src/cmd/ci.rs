@@ -126,7 +126,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "tests",
         gate: Gate::Test,
-        command: &["cargo", "test", "--workspace", "--locked"],
+        command: &["cargo", "test", "--workspace", "--locked", "--no-fail-fast"],
         env: None,
         remedy: "cargo test -p PACKAGE NAME shows one of them again",
     },

@@ -8,3 +8,4 @@ pub(crate) mod setup;
 pub(crate) mod test;
 pub(crate) mod verify;
 pub(crate) mod verify_macos;
+pub(crate) mod verify_report;

@@ -16,6 +16,7 @@ use crate::witnesses;
 /// client, and writes acceptance.md, a dated note ready to append to docs/roadmap.md.
 /// docs/macos-metrics-verification.md is the runbook.
 #[derive(clap::Args)]
+#[group(skip)] // its name would be that of the flattened arguments' own group
 pub(crate) struct Args {
     #[command(flatten)]
     verify: verify::Args,

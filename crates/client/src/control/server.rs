@@ -241,7 +241,7 @@ mod tests {
         );
         assert_eq!(
             answers[1]["result"]["supported_methods"],
-            json!(["hello", "status", "sample", "bug_report", "quit"])
+            json!(["hello", "status", "sample", "census", "bug_report", "quit"])
         );
         assert_eq!(answers[2]["result"]["spice_connected"], false);
     }
