@@ -27,27 +27,11 @@ pub(crate) struct Harness {
 impl Harness {
     /// Starts `xtask verify` with a directory of its own for results and for temporary files.
     pub(crate) fn start(args: &[&str], env: &[(&str, &str)]) -> Self {
-        Self::start_command(Command::new(env!("CARGO_BIN_EXE_xtask")).arg("verify"), args, env)
-    }
-
-    /// Starts `xtask soak` likewise.
-    pub(crate) fn start_soak(args: &[&str], env: &[(&str, &str)]) -> Self {
-        Self::start_command(Command::new(env!("CARGO_BIN_EXE_xtask")).arg("soak"), args, env)
-    }
-
-    /// Starts `xtask soak` where no more than so many descriptors can be open.
-    pub(crate) fn start_soak_with_descriptors(limit: u32, args: &[&str]) -> Self {
-        let mut shell = Command::new("/bin/sh");
-        let script = format!("ulimit -n {limit} && exec \"$0\" soak \"$@\"");
-        let command = shell.args(["-c", &script, env!("CARGO_BIN_EXE_xtask")]);
-        Self::start_command(command, args, &[])
-    }
-
-    fn start_command(command: &mut Command, args: &[&str], env: &[(&str, &str)]) -> Self {
         let out = tempfile::tempdir().expect("a directory");
         let temp = tempfile::tempdir().expect("a directory");
         let mark = out.path().display().to_string();
-        let mut child = command
+        let mut child = Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .arg("verify")
             .args(args)
             .arg("--out")
             .arg(out.path())
@@ -196,20 +180,6 @@ impl Run {
 
 /// The example of that name, built when cargo was asked for one test alone.
 pub(crate) fn misbehaving_client() -> String {
-    example("xtask", "misbehaving_client", &[])
-}
-
-/// The client that leaks what `RUNTIME_METRICS_FAULT` names.
-pub(crate) fn leaky_client() -> String {
-    example(
-        "headless-client",
-        "leaky_client",
-        &["--features", "fault-injection"],
-    )
-}
-
-/// Builds an example and says where it is.
-fn example(package: &str, name: &str, features: &[&str]) -> String {
     let exe = std::env::current_exe().expect("a path");
     let profile = exe.parent().and_then(Path::parent).expect("target/PROFILE/deps");
     let mut build = Command::new(env!("CARGO"));
@@ -217,15 +187,14 @@ fn example(package: &str, name: &str, features: &[&str]) -> String {
         "build",
         "--quiet",
         "--package",
-        package,
+        "xtask",
         "--example",
-        name,
+        "misbehaving_client",
         "--target-dir",
     ]);
     build.arg(profile.parent().expect("target/PROFILE"));
-    build.args(features);
     assert!(build.status().is_ok_and(|status| status.success()), "{build:?}");
-    profile.join("examples").join(name).display().to_string()
+    profile.join("examples/misbehaving_client").display().to_string()
 }
 
 /// Exit code and everything said of `verify-report`.
