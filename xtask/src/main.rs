@@ -38,6 +38,7 @@ enum Command {
     Lint(cmd::lint::Args),
     CheckMacos(cmd::check_macos::Args),
     Setup(cmd::setup::Args),
+    SoakStudy(cmd::soak_study::Args),
     Ci(cmd::ci::Args),
 }
 
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         Command::Lint(args) => cmd::lint::run(args),
         Command::CheckMacos(args) => cmd::check_macos::run(args),
         Command::Setup(args) => cmd::setup::run(args),
+        Command::SoakStudy(args) => cmd::soak_study::run(&args),
         Command::Ci(args) => cmd::ci::run(args),
     };
     match outcome {

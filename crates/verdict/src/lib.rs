@@ -25,6 +25,7 @@
 mod assertion;
 mod compile;
 mod json;
+pub mod leak;
 mod outcome;
 mod row;
 

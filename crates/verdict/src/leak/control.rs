@@ -1,0 +1,175 @@
+//! The positive control: a child that leaks one unit per operation must be seen to.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::exact::Comparison;
+use super::experiment::{Experiment, Reading};
+use super::randomisation::RELABELLINGS;
+use super::words::figure;
+use super::{LEAK_LEVEL, MIN_PAIRS};
+
+/// What the control leaks, by construction.
+const PER_OPERATION: f64 = 1.0;
+
+/// Whether the leak that was built into the control was found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Control {
+    /// Every resource that it leaks came out as a leak of one unit per operation.
+    Found,
+    /// It leaked until the system gave it no more: found, whatever the figures are.
+    RanOut {
+        /// Of what.
+        resource: String,
+    },
+    /// The census never moved: it is broken, and what it calls clean is not known to be.
+    NeverMoved {
+        /// Of which resource.
+        resource: String,
+    },
+    /// Something else than one unit per operation was found.
+    Missed {
+        /// Of which resource.
+        resource: String,
+        /// What was found.
+        per_operation: f64,
+    },
+    /// A reading is missing.
+    ReadingMissing {
+        /// Of which resource.
+        resource: String,
+        /// Why.
+        reason: String,
+    },
+    /// It ended early.
+    TooFewPairs {
+        /// How many there were.
+        pairs: usize,
+        /// How many there have to be.
+        needs_pairs: usize,
+    },
+    /// It did not take place.
+    NotRun {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl Control {
+    /// Judges an experiment with a child that leaks one unit of every resource of its design per operation.
+    #[must_use]
+    pub fn of(experiment: &Experiment) -> Self {
+        if experiment.pairs() < MIN_PAIRS {
+            return Self::TooFewPairs {
+                pairs: experiment.pairs(),
+                needs_pairs: MIN_PAIRS,
+            };
+        }
+        let resources = &experiment.design().resources;
+        let level = LEAK_LEVEL / resources.len() as f64;
+        for (index, (resource, estimate)) in resources
+            .iter()
+            .zip(experiment.estimates(RELABELLINGS))
+            .enumerate()
+        {
+            let resource = resource.name.clone();
+            let Some(estimate) = estimate else {
+                let reason = experiment.readings(index).find_map(unread);
+                return Self::ReadingMissing {
+                    resource,
+                    reason: reason.unwrap_or_default(),
+                };
+            };
+            let mut looks = experiment.readings(index);
+            let first = looks.next();
+            if looks.all(|look| Some(look) == first) {
+                return Self::NeverMoved { resource };
+            }
+            if estimate.p_leak > level || !estimate.holds(PER_OPERATION) {
+                return Self::Missed {
+                    resource,
+                    per_operation: estimate.per_operation,
+                };
+            }
+        }
+        Self::Found
+    }
+
+    /// Judges two censuses of such a child: every resource must have grown by one unit per operation, neither more nor less.
+    #[must_use]
+    pub fn of_comparison(comparison: &Comparison) -> Self {
+        let operations = f64::from(comparison.operations.get());
+        if comparison.counts.is_empty() {
+            return Self::NotRun {
+                reason: "it counted nothing".to_owned(),
+            };
+        }
+        for counted in &comparison.counts {
+            let resource = counted.resource.name.clone();
+            let (Reading::Count(before), Reading::Count(after)) = (&counted.before, &counted.after) else {
+                let reason = unread(&counted.before).or_else(|| unread(&counted.after));
+                return Self::ReadingMissing {
+                    resource,
+                    reason: reason.unwrap_or_default(),
+                };
+            };
+            if before == after {
+                return Self::NeverMoved { resource };
+            }
+            let per_operation = (i128::from(*after) - i128::from(*before)) as f64 / operations;
+            if per_operation != PER_OPERATION {
+                return Self::Missed {
+                    resource,
+                    per_operation,
+                };
+            }
+        }
+        Self::Found
+    }
+
+    /// Whether it did what it is for.
+    #[must_use]
+    pub fn found(&self) -> bool {
+        matches!(self, Self::Found | Self::RanOut { .. })
+    }
+}
+
+fn unread(reading: &Reading) -> Option<String> {
+    match reading {
+        Reading::Count(_) => None,
+        Reading::Missing(reason) => Some(reason.clone()),
+        Reading::Pegged => Some("it stands at its ceiling".to_owned()),
+    }
+}
+
+impl fmt::Display for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Found => write!(f, "the control's leak was found"),
+            Self::RanOut { resource } => write!(f, "the control ran out of {resource}: its leak was found"),
+            Self::NeverMoved { resource } => {
+                write!(
+                    f,
+                    "the census is broken: {resource} never moved while the control leaked"
+                )
+            }
+            Self::Missed {
+                resource,
+                per_operation,
+            } => write!(
+                f,
+                "the control leaks 1 of {resource} per operation, and {} was found",
+                figure(*per_operation)
+            ),
+            Self::ReadingMissing { resource, reason } => {
+                write!(f, "the control's {resource} could not be read: {reason}")
+            }
+            Self::TooFewPairs { pairs, needs_pairs } => {
+                write!(f, "the control had {pairs} pairs, needs {needs_pairs}")
+            }
+            Self::NotRun { reason } => write!(f, "the control did not run: {reason}"),
+        }
+    }
+}
