@@ -242,6 +242,7 @@ mod tests {
         assert_eq!(ratio("0.5"), Ok(0.5));
         assert!(busy_percent("0").is_err() && busy_percent("91").is_err());
         assert_eq!(duration("1m30s"), Ok(std::time::Duration::from_secs(90)));
+        assert_eq!(duration("5h"), Ok(std::time::Duration::from_secs(5 * 3600)));
     }
 
     #[test]
