@@ -1,8 +1,11 @@
+use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anstream::eprintln;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use xshell::{Cmd, Shell};
 
 use crate::exit::Exit;
@@ -13,7 +16,7 @@ use crate::workspace;
 /// Everything that must pass before a change lands: lint, test, check-macos, verify.
 ///
 /// A failed step does not hide the next: all run, and the failures are repeated last, each with the command that shows
-/// it again.
+/// it again and, where nobody was watching a terminal, the end of what it printed.
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
@@ -157,18 +160,25 @@ pub(crate) fn run_steps(gate: Gate, passed_on: &[OsString]) -> Result<Exit> {
         let begun = Instant::now();
         eprintln!("── {} ──\n{DIMMED}$ {shown}{DIMMED:#}", step.name);
         ran += 1;
-        let outcome = command.quiet().run();
+        let outcome = if io::stderr().is_terminal() {
+            command.quiet().run().map_err(|error| vec![error.to_string()])
+        } else {
+            run_keeping_the_end(command.into())
+        };
         eprintln!(
             "── {}: {} in {:.0?} ──",
             step.name,
             if outcome.is_ok() { "passed" } else { "failed" },
             begun.elapsed()
         );
-        if outcome.is_err() {
-            failures.push((step, shown));
+        if let Err(end) = outcome {
+            failures.push((step, shown, end));
         }
     }
-    for (step, shown) in &failures {
+    for (step, shown, end) in &failures {
+        for line in end {
+            eprintln!("{DIMMED}{}: {line}{DIMMED:#}", step.name);
+        }
         eprintln!(
             "{FAILED}FAILED{FAILED:#} {}: {shown}\n    remedy: {}",
             step.name, step.remedy
@@ -180,6 +190,49 @@ pub(crate) fn run_steps(gate: Gate, passed_on: &[OsString]) -> Result<Exit> {
     } else {
         Exit::Fail
     })
+}
+
+/// Of a failed step's output so many lines are repeated at the end, where somebody who reads a log looks first.
+const LAST_LINES: usize = 40;
+
+/// Passes on what a command prints; where it fails, returns the end of that, and how it failed.
+fn run_keeping_the_end(mut command: Command) -> Result<(), Vec<String>> {
+    let mut end = VecDeque::new();
+    match run_piped(&mut command, &mut end) {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            end.push_back(format!("{error:#}"));
+            Err(end.into())
+        }
+    }
+}
+
+fn run_piped(command: &mut Command, end: &mut VecDeque<String>) -> Result<()> {
+    let (output, input) = io::pipe()?;
+    command.stdout(input.try_clone()?).stderr(input);
+    let mut child = command.spawn()?;
+    // The command holds the pipe's other end, and it must be closed before the end of the output can come.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    pass_on(output, end)?;
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("it ended with {status}");
+    }
+    Ok(())
+}
+
+fn pass_on(output: impl Read, end: &mut VecDeque<String>) -> io::Result<()> {
+    let mut lines = BufReader::new(output);
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line)? > 0 {
+        io::stderr().write_all(&line)?;
+        if end.len() == LAST_LINES {
+            end.pop_front();
+        }
+        end.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
+        line.clear();
+    }
+    Ok(())
 }
 
 impl Step {
@@ -224,6 +277,22 @@ mod tests {
             docs.shown(&[]),
             "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked"
         );
+    }
+
+    #[test]
+    fn a_failed_step_says_how_it_ended() {
+        let run = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            run_keeping_the_end(command)
+        };
+        assert_eq!(run("echo fine; echo fine >&2"), Ok(()));
+        let end = run("seq 100; echo broken >&2; exit 7").expect_err("it failed");
+        assert_eq!(end.len(), LAST_LINES + 1);
+        assert_eq!(end[LAST_LINES - 2..LAST_LINES], ["100", "broken"]);
+        assert!(end[LAST_LINES].contains("7"), "{end:?}");
+        let never = run_keeping_the_end(Command::new("/nonexistent/program")).expect_err("it cannot start");
+        assert!(never[0].contains("No such file"), "{never:?}");
     }
 
     #[test]
