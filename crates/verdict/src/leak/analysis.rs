@@ -280,10 +280,10 @@ fn judge(
     let design = experiment.design();
     let per_block = design.operations_per_block.get();
     let relabellings = Relabellings::choose(differences.len(), RELABELLINGS, design.seed);
-    let estimate = Estimate::of(differences, per_block, resource.lambda_star, relabellings)
-        .expect("there are at least MIN_PAIRS");
+    let estimate =
+        Estimate::of(differences, per_block, resource, relabellings).expect("there are at least MIN_PAIRS");
     let sigma = estimate.sigma.expect("there are at least MIN_PAIRS");
-    let power = Power::of(differences, sigma, per_block, level, design.seed);
+    let power = Power::of(differences, sigma, per_block, level, design.seed).above(resource.tolerated);
     let finding = decide(resource, &estimate, &power, level, experiment.operations());
     (finding, estimate, power)
 }
@@ -326,7 +326,7 @@ mod tests {
     fn the_rules_are_tried_in_their_order_and_at_their_limits() {
         const LEVEL: f64 = 0.001 / 8.0;
         let exact = Resource::exact("threads", "threads", 0.02);
-        let noisy = Resource::noisy("rss", "KiB of resident memory", 0.02);
+        let noisy = Resource::noisy("rss", "KiB of resident memory", 0.02, 0.0);
         // Neither a leak nor clean, in enough operations, of which λ* would have been found.
         let estimate = Estimate {
             per_operation: 0.01,

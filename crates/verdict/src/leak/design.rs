@@ -25,6 +25,10 @@ pub struct Resource {
     pub class: Class,
     /// The leak per operation that must be ruled out, in `unit`s.
     pub lambda_star: f64,
+    /// What is not called a leak, in `unit`s per operation: 0 for what is exact. What an allocator holds creeps with what it
+    /// is asked for, long after a warm-up, though nothing is lost.
+    #[serde(default)]
+    pub tolerated: f64,
     /// What is counted, for people, in the plural: `user references`, `KiB of resident memory`. Count the smallest
     /// amount that can leak: pages, not bytes, where whole pages do.
     pub unit: String,
@@ -34,20 +38,21 @@ impl Resource {
     /// A resource that operations must leave exactly as it was.
     #[must_use]
     pub fn exact(name: &str, unit: &str, lambda_star: f64) -> Self {
-        Self::new(name, Class::Exact, unit, lambda_star)
+        Self::new(name, Class::Exact, unit, lambda_star, 0.0)
     }
 
     /// A resource that moves by itself.
     #[must_use]
-    pub fn noisy(name: &str, unit: &str, lambda_star: f64) -> Self {
-        Self::new(name, Class::Noisy, unit, lambda_star)
+    pub fn noisy(name: &str, unit: &str, lambda_star: f64, tolerated: f64) -> Self {
+        Self::new(name, Class::Noisy, unit, lambda_star, tolerated)
     }
 
-    fn new(name: &str, class: Class, unit: &str, lambda_star: f64) -> Self {
+    fn new(name: &str, class: Class, unit: &str, lambda_star: f64, tolerated: f64) -> Self {
         Self {
             name: name.to_owned(),
             class,
             lambda_star,
+            tolerated,
             unit: unit.to_owned(),
         }
     }

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::design::Resource;
 use super::randomisation::{Crossings, Relabellings};
 use super::{BOUNDS_LEVEL, CLEAN_LEVEL};
 
@@ -22,9 +23,9 @@ pub struct Estimate {
     /// With 99 %, the leak is at most this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at_most: Option<f64>,
-    /// p_up(0): small speaks for a leak.
+    /// p_up of what is tolerated, 0 for what is exact: small speaks for a leak.
     pub p_leak: f64,
-    /// p_down(0): small speaks for a release too many.
+    /// p_down of the same below 0: small speaks for a release too many.
     pub p_over_release: f64,
     /// p_down(λ*): small speaks against a leak of λ* or more.
     pub p_lambda_star: f64,
@@ -41,7 +42,7 @@ impl Estimate {
     pub(super) fn of(
         differences: &[f64],
         operations_per_block: u32,
-        lambda_star: f64,
+        resource: &Resource,
         relabellings: Relabellings,
     ) -> Option<Self> {
         let mean = mean(differences)?;
@@ -52,9 +53,9 @@ impl Estimate {
             upper: crossings.upper(BOUNDS_LEVEL / 2.0),
             at_least: crossings.lower(CLEAN_LEVEL),
             at_most: crossings.upper(CLEAN_LEVEL),
-            p_leak: crossings.p_up(0.0),
-            p_over_release: crossings.p_down(0.0),
-            p_lambda_star: crossings.p_down(lambda_star),
+            p_leak: crossings.p_up(resource.tolerated),
+            p_over_release: crossings.p_down(-resource.tolerated),
+            p_lambda_star: crossings.p_down(resource.lambda_star),
             sigma: sigma(differences, mean),
             relabellings: relabellings.count(differences.len()),
             exhaustive: relabellings == Relabellings::All,
@@ -85,7 +86,12 @@ mod tests {
     use super::*;
 
     fn estimate(differences: &[f64]) -> Option<Estimate> {
-        Estimate::of(differences, 2, 0.5, Relabellings::All)
+        Estimate::of(
+            differences,
+            2,
+            &Resource::exact("threads", "threads", 0.5),
+            Relabellings::All,
+        )
     }
 
     #[test]

@@ -307,7 +307,7 @@ mod tests {
     fn memory_is_neither_judged_nor_in_the_way() {
         let memory = || {
             counted(
-                Resource::noisy("rss", "KiB of resident memory", 4.0),
+                Resource::noisy("rss", "KiB of resident memory", 4.0, 0.1),
                 1_000,
                 9_000,
             )
@@ -352,7 +352,7 @@ mod tests {
         assert_eq!(json["verdict"], json!("leak"));
         assert_eq!(
             json["counts"][0],
-            json!({"name": "user_references", "class": "exact", "lambda_star": 0.02,
+            json!({"name": "user_references", "class": "exact", "lambda_star": 0.02, "tolerated": 0.0,
                    "unit": "user references", "before": 0, "after": 400})
         );
         assert_eq!(

@@ -136,7 +136,7 @@ impl Experiment {
             Estimate::of(
                 &differences,
                 self.design.operations_per_block.get(),
-                resource.lambda_star,
+                resource,
                 relabellings,
             )
         };

@@ -33,6 +33,14 @@ impl Power {
         self.by_injection.unwrap_or(self.by_formula)
     }
 
+    /// Where a leak counts only by what exceeds the tolerated.
+    pub(super) fn above(self, tolerated: f64) -> Self {
+        Self {
+            by_formula: self.by_formula + tolerated,
+            by_injection: self.by_injection.map(|smallest| smallest + tolerated),
+        }
+    }
+
     pub(super) fn of(
         differences: &[f64],
         sigma: f64,

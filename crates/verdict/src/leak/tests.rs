@@ -159,7 +159,7 @@ fn a_leak_without_a_coin_would_be_anything_that_grows() {
         labels(Estimate::of(
             differences,
             100,
-            LAMBDA_STAR,
+            &Resource::exact("units", "units", LAMBDA_STAR),
             Relabellings::choose(differences.len(), 999, Seed(1)),
         ))
     };
@@ -377,7 +377,7 @@ fn beside(other: Resource, pairs: usize, mut reading: impl FnMut(Block) -> Readi
 
 #[test]
 fn memory_is_judged_from_ten_minutes_on_and_never_passes_before() {
-    let memory = || Resource::noisy("rss", "KiB of resident memory", 4.0);
+    let memory = || Resource::noisy("rss", "KiB of resident memory", 4.0, 0.0);
     let mut kib = 60_000;
     let experiment = beside(memory(), 20, |block| {
         kib += if block == Block::Treated { 1_600 } else { 0 };
@@ -435,9 +435,39 @@ fn memory_is_judged_from_ten_minutes_on_and_never_passes_before() {
 }
 
 #[test]
+fn memory_may_creep_by_what_is_tolerated_and_no_more() {
+    // 100 operations a block, of which 0.1 KiB each is tolerated: 10 KiB.
+    for (gain, finding) in [
+        (0, Finding::RuledOut),
+        (10, Finding::RuledOut),
+        (11, Finding::Leak),
+        (100, Finding::Leak),
+    ] {
+        let memory = Resource::noisy("rss", "KiB of resident memory", 4.0, 0.1);
+        let mut kib = 60_000;
+        let experiment = beside(memory, 20, |block| {
+            kib += if block == Block::Treated { gain } else { 0 };
+            Reading::Count(kib)
+        });
+        let conduct = Conduct {
+            duration: Duration::from_secs(600),
+            disturbances: Vec::new(),
+        };
+        let analysis = Analysis::of(&experiment, conduct);
+        let memory = &analysis.resources[1];
+        assert_eq!(memory.finding, finding, "{gain} KiB a block");
+        assert!(
+            memory.power.expect("judged").smallest() > 0.1,
+            "{:?}",
+            memory.power
+        );
+    }
+}
+
+#[test]
 fn only_noisy_resources_in_a_short_run_prove_nothing() {
     let mut design = design(100, 1);
-    design.resources = vec![Resource::noisy("rss", "KiB of resident memory", 4.0)];
+    design.resources = vec![Resource::noisy("rss", "KiB of resident memory", 4.0, 0.0)];
     let experiment = experiment(design, 20, Background::Still, Effect::None, Seed(1));
     let conclusion = alone(Analysis::of(&experiment, Conduct::default()));
     assert_eq!(conclusion.verdict, Verdict::Inconclusive);
