@@ -75,6 +75,7 @@ async fn hold(
             session: connection.session(),
             target: name,
             report_dir,
+            companions: Arc::default(),
             stop: stop.clone(),
         };
         tokio::spawn(serve(listener, Arc::new(methods)));

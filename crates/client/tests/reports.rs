@@ -130,6 +130,14 @@ fn a_census_counts_what_the_process_holds() {
         descriptors(&before) + 1,
         "one connection more: {before} {after}"
     );
+    control.call("companions", json!({"count": 3}));
+    let accompanied = control.call("census", json!({}));
+    let threads = |census: &Value| census["threads"].as_u64().expect("counted");
+    assert_eq!(
+        threads(&accompanied),
+        threads(&after) + 3,
+        "{after} {accompanied}"
+    );
     let seen = fs::read_dir(format!("/proc/{}/fd", client.pid())).map(Iterator::count);
     if let Ok(seen) = seen {
         assert_eq!(descriptors(&after), seen as u64, "as seen from outside");

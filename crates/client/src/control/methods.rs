@@ -10,6 +10,7 @@ use shakenfist_spice_renderer::CancellationToken;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::Companions;
 use super::protocol::{
     BugReport, BugReportResult, Call, Error, ErrorCode, HelloResult, METHODS, PROTOCOL_VERSION, Sample,
     SampleResult, Status, StatusResult,
@@ -25,6 +26,8 @@ pub struct Methods {
     pub target: String,
     /// Where bug reports go.
     pub report_dir: PathBuf,
+    /// Threads that come and go as requests want it.
+    pub companions: Arc<Companions>,
     /// Ends the client.
     pub stop: CancellationToken,
 }
@@ -52,6 +55,7 @@ impl Methods {
             Call::Sample(sample) => self.sample(sample).await,
             // A census opens files: not on a thread that the session runs on.
             Call::Census => result(&spawn_blocking(runtime_metrics::census).await.map_err(internal)?),
+            Call::Companions(asked) => self.set_companions(asked.count).await,
             Call::BugReport(report) => self.bug_report(report).await,
             Call::Quit => Ok(json!({})),
         }
@@ -89,6 +93,17 @@ impl Methods {
             }
         };
         result(&spawn_blocking(sampling).await.map_err(internal)?)
+    }
+
+    /// Ending a thread waits for its end: not on a thread that the session runs on.
+    async fn set_companions(&self, count: u64) -> Result<Value, Error> {
+        let companions = Arc::clone(&self.companions);
+        let count = usize::try_from(count).map_err(internal)?;
+        spawn_blocking(move || companions.set(count))
+            .await
+            .map_err(internal)?
+            .map_err(internal)?;
+        Ok(json!({"count": count}))
     }
 
     async fn bug_report(

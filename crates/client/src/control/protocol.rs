@@ -18,8 +18,19 @@ const MAX_MS: u64 = 600_000;
 /// The most samples of one request.
 const MAX_SAMPLES: u64 = 1_000_000;
 
+/// The most threads beside the session's own.
+const MAX_COMPANIONS: u64 = 64;
+
 /// The methods, as `hello` lists them.
-pub const METHODS: [&str; 6] = ["hello", "status", "sample", "census", "bug_report", "quit"];
+pub const METHODS: [&str; 7] = [
+    "hello",
+    "status",
+    "sample",
+    "census",
+    "companions",
+    "bug_report",
+    "quit",
+];
 
 /// One line that has the form of a request; whether the method exists is not known yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +58,8 @@ pub enum Call {
     Sample(Sample),
     /// Count what the process holds of the operating system.
     Census,
+    /// Have so many idle threads beside the session's own.
+    Companions(Companions),
     /// File a bug report.
     BugReport(BugReport),
     /// End the client.
@@ -79,6 +92,14 @@ pub struct Sample {
     pub count: u64,
     /// The window of each.
     pub window_ms: u64,
+}
+
+/// `companions`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Companions {
+    /// How many from now on.
+    pub count: u64,
 }
 
 /// `bug_report`.
@@ -169,6 +190,11 @@ impl Call {
                 Ok(Self::Sample(sample))
             }
             "census" => typed(params).map(|Nothing {}| Self::Census),
+            "companions" => {
+                let companions: Companions = typed(params)?;
+                within("count", companions.count, 0, MAX_COMPANIONS)?;
+                Ok(Self::Companions(companions))
+            }
             "bug_report" => {
                 let report: BugReport = typed(params)?;
                 within("window_ms", report.window_ms, 0, MAX_MS)?;
@@ -413,6 +439,10 @@ mod tests {
             ),
             (r#"{"id": 1, "method": "census"}"#, Call::Census),
             (
+                r#"{"id": 1, "method": "companions", "params": {"count": 64}}"#,
+                Call::Companions(Companions { count: 64 }),
+            ),
+            (
                 r#"{"id": 1, "method": "quit", "params": {}, "later": true}"#,
                 Call::Quit,
             ),
@@ -483,6 +513,11 @@ mod tests {
             ),
             (
                 r#"{"id": 1, "method": "census", "params": {"all": true}}"#,
+                json!(1),
+                "bad_params",
+            ),
+            (
+                r#"{"id": 1, "method": "companions", "params": {"count": 65}}"#,
                 json!(1),
                 "bad_params",
             ),

@@ -189,6 +189,7 @@ mod tests {
             )),
             target: "127.0.0.1:1".to_owned(),
             report_dir: report_dir.to_owned(),
+            companions: Arc::default(),
             stop: CancellationToken::new(),
         }
     }
@@ -241,7 +242,15 @@ mod tests {
         );
         assert_eq!(
             answers[1]["result"]["supported_methods"],
-            json!(["hello", "status", "sample", "census", "bug_report", "quit"])
+            json!([
+                "hello",
+                "status",
+                "sample",
+                "census",
+                "companions",
+                "bug_report",
+                "quit"
+            ])
         );
         assert_eq!(answers[2]["result"]["spice_connected"], false);
     }
