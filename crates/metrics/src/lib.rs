@@ -26,6 +26,8 @@
 //! Linux and macOS; elsewhere [`RuntimeMetrics::Unavailable`], with a reason.
 
 mod census;
+#[cfg(feature = "fault-injection")]
+mod fault_injection;
 mod report;
 mod snapshot;
 #[cfg(any(test, target_os = "linux", target_os = "macos"))]
@@ -65,6 +67,8 @@ use snapshot::Snapshot;
 /// [`RuntimeMetrics::Unavailable`] says why, without waiting for the window where that is known before it.
 #[must_use]
 pub fn sample(window: Duration) -> RuntimeMetrics {
+    #[cfg(feature = "fault-injection")]
+    fault_injection::on_sample();
     sample_with(platform::snapshot, window)
 }
 

@@ -5,6 +5,7 @@ mod census;
 mod conformance;
 mod faults;
 mod faulty;
+mod leaks;
 mod model;
 mod releases;
 mod scene;
