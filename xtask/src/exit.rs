@@ -17,7 +17,7 @@ impl Exit {
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         match error.downcast_ref::<Stop>() {
             Some(Stop::Client(_)) => Self::Fail,
-            Some(Stop::Interrupted) => Self::Inconclusive,
+            Some(Stop::Interrupted | Stop::TimeUp) => Self::Inconclusive,
             Some(Stop::Environment(_)) | None => Self::Environment,
         }
     }
@@ -38,6 +38,8 @@ pub(crate) enum Stop {
     Environment(String),
     /// Somebody asked the run to end.
     Interrupted,
+    /// The time that the run was given is over.
+    TimeUp,
 }
 
 impl fmt::Display for Stop {
@@ -45,6 +47,7 @@ impl fmt::Display for Stop {
         match self {
             Self::Client(what) | Self::Environment(what) => f.write_str(what),
             Self::Interrupted => f.write_str("interrupted: the run ended before its verdict"),
+            Self::TimeUp => f.write_str("the time was up: the run ended before its verdict"),
         }
     }
 }
@@ -63,6 +66,7 @@ mod tests {
         assert_eq!(of(Stop::Client("died".into())), Exit::Fail);
         assert_eq!(of(Stop::Environment("no port".into())), Exit::Environment);
         assert_eq!(of(Stop::Interrupted), Exit::Inconclusive);
+        assert_eq!(of(Stop::TimeUp), Exit::Inconclusive);
         assert_eq!(Exit::of(&anyhow::anyhow!("no such file")), Exit::Environment);
     }
 }

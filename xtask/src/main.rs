@@ -11,6 +11,7 @@ mod plan;
 mod present;
 mod report_zip;
 mod rig;
+mod soak;
 mod tools;
 mod witnesses;
 mod workspace;
@@ -38,6 +39,7 @@ enum Command {
     Lint(cmd::lint::Args),
     CheckMacos(cmd::check_macos::Args),
     Setup(cmd::setup::Args),
+    Soak(cmd::soak::Args),
     SoakStudy(cmd::soak_study::Args),
     Ci(cmd::ci::Args),
 }
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Command::Lint(args) => cmd::lint::run(args),
         Command::CheckMacos(args) => cmd::check_macos::run(args),
         Command::Setup(args) => cmd::setup::run(args),
+        Command::Soak(args) => cmd::soak::run(&args),
         Command::SoakStudy(args) => cmd::soak_study::run(&args),
         Command::Ci(args) => cmd::ci::run(args),
     };

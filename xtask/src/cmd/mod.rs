@@ -5,6 +5,7 @@ pub(crate) mod check_macos;
 pub(crate) mod ci;
 pub(crate) mod lint;
 pub(crate) mod setup;
+pub(crate) mod soak;
 pub(crate) mod soak_study;
 pub(crate) mod test;
 pub(crate) mod verify;

@@ -2,12 +2,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anstream::println;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use verdict::{Outcome, Row, Tally};
 
 use crate::checks::{self, Checks};
+use crate::cmd::soak::duration as soak_duration;
 use crate::environment::Environment;
 use crate::evidence::{Evidence, Head, Report};
 use crate::exit::{Exit, Stop};
@@ -16,13 +17,18 @@ use crate::plan::{self, SourceChoice, ThresholdArgs, Thresholds};
 use crate::present::files::{self, RunDir};
 use crate::present::{steps, table};
 use crate::rig::{self, Events, Parts, Rig};
+use crate::soak::live::Operation;
+use crate::soak::outcome::Outcome as SoakOutcome;
+use crate::soak::pace::TimeBox;
+use crate::soak::{self, LivePlan, Soak, resources};
 use crate::workspace;
 
 /// Build the client, hold a session, file three bug reports and judge tests 1–6 on this machine.
 ///
 /// The client files one report while its session idles, one while it is busy and one later; an observer outside the
 /// process watches it over the very windows that the reports claim. Everything that was seen goes to evidence.json,
-/// the verdict to results.json, beside the zips and the logs.
+/// the verdict to results.json, beside the zips and the logs. At the end a quiet process samples and must hold exactly what
+/// it held before: the soak's exact tier, with its positive control.
 ///
 /// Judge one test again by hand:  jq -f xtask/assertions/3-cpu.jq target/verify/RUN/evidence.json
 #[derive(clap::Args)]
@@ -39,6 +45,9 @@ pub(crate) struct Args {
     /// The later report is triggered so long after the first.
     #[arg(long, value_name = "TIME", default_value = "8s", value_parser = plan::duration)]
     later: Duration,
+    /// Soak the client as well, for so long (`cargo xtask soak --help`).
+    #[arg(long, value_name = "TIME", value_parser = soak_duration)]
+    soak: Option<Duration>,
     /// Where the run's directory goes [default: target/verify].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -76,6 +85,8 @@ pub(crate) struct Variation {
 pub(crate) struct Judged {
     pub(crate) evidence: Evidence,
     pub(crate) rows: Vec<Row>,
+    /// What the soak says, as it stands in results.json.
+    pub(crate) soak: Value,
     pub(crate) dir: RunDir,
 }
 
@@ -96,6 +107,7 @@ impl Judged {
 /// Builds, collects, judges, and presents.
 pub(crate) fn verify(args: &Args, variation: &Variation) -> Result<Judged> {
     let checks = Checks::load(&checks::dir())?;
+    rig::raise_descriptor_limit();
     let mut events = Events::new()?;
     let parent = args
         .out
@@ -106,6 +118,7 @@ pub(crate) fn verify(args: &Args, variation: &Variation) -> Result<Judged> {
         files::prune_runs(&parent, RUNS_KEPT)?;
     }
 
+    let quiet = rig::build_quiet(&mut events)?;
     let ours = args.client_bin.is_none();
     let built = rig::build(
         if ours {
@@ -139,15 +152,44 @@ pub(crate) fn verify(args: &Args, variation: &Variation) -> Result<Judged> {
         ));
     })?;
 
+    let mut rows = checks.judge(evidence.as_value())?;
+    events.forget_the_ended();
+    let soaked = run_soak(args, &parts, &quiet, &mut events)?;
+    if args.soak.is_some() {
+        soaked.print();
+    }
+    rows.extend(soaked.rows()?);
     let judged = Judged {
-        rows: checks.judge(evidence.as_value())?,
         evidence,
+        rows,
+        soak: soaked.to_json(),
         dir,
     };
     files::write_json(&judged.dir.path.join("results.json"), &results(&judged))?;
     table::print(&judged.rows, &LABELS);
     println!("{}", conclusion(&judged));
     Ok(judged)
+}
+
+/// The exact tier and its control, in seconds; the live tier as well where that was asked for.
+fn run_soak(args: &Args, parts: &Parts<'_>, quiet: &Path, events: &mut Events) -> Result<SoakOutcome> {
+    let tracked = resources::select(&[]).map_err(Stop::Environment)?;
+    let dir = parts.dir.join("soak");
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let soak = Soak {
+        quiet,
+        seed: soak::fresh_seed(),
+        dir: &dir,
+        live: args.soak.map(|total| LivePlan {
+            operation: Operation::Sample,
+            tracked: &tracked,
+            client_binary: parts.client_binary,
+            source_binary: parts.source_binary,
+            source: parts.source,
+            time_box: TimeBox::begin(total),
+        }),
+    };
+    soak.run(events)
 }
 
 /// Runs that stay in target/verify.
@@ -301,6 +343,7 @@ fn results(judged: &Judged) -> Value {
         "environment": evidence["environment"],
         "thresholds": evidence["thresholds"],
         "checks": judged.rows,
+        "soak": judged.soak,
     })
 }
 

@@ -1,17 +1,58 @@
 //! A process seen through `/proc` and its CPU clock, by somebody else.
 
+use std::io::{BufRead, BufReader};
+
 use anyhow::{Context, Result};
 use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::Pid;
-use procfs::process::Process;
-use procfs::{Current, Uptime};
+use procfs::process::{LimitValue, Process};
+use procfs::{Current, ProcResult, Uptime};
 
+use super::holdings::{Count, Holdings};
 use super::series::{ClockReading, DetailReading, TaskReading};
 
 /// `clock_gettime(CLOCK_MONOTONIC)`.
 pub(super) fn monotonic_ns() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+}
+
+/// What a process holds.
+pub(super) fn holdings(pid: u32) -> Holdings {
+    let opened = i32::try_from(pid)
+        .map_err(|error| error.to_string())
+        .and_then(|pid| Process::new(pid).map_err(|error| error.to_string()));
+    let process = match &opened {
+        Ok(process) => Ok(process),
+        Err(why) => Err(why),
+    };
+    let count = |read: fn(&Process) -> ProcResult<u64>| -> Option<Count> {
+        Some(match process {
+            Ok(process) => read(process).map_err(|error| error.to_string()),
+            Err(why) => Err(why.clone()),
+        })
+    };
+    Holdings {
+        descriptors: count(|process| Ok(process.fd_count()? as u64)),
+        descriptor_limit: count(|process| {
+            Ok(match process.limits()?.max_open_files.soft_limit {
+                LimitValue::Value(limit) => limit,
+                LimitValue::Unlimited => u64::MAX,
+            })
+        }),
+        threads: count(|process| Ok(u64::try_from(process.stat()?.num_threads).unwrap_or_default())),
+        // One a line, and no more is asked than how many.
+        mappings: count(|process| {
+            let maps = BufReader::new(process.open_relative("maps")?);
+            Ok(maps
+                .split(b'\n')
+                .try_fold(0, |count, line| line.map(|_| count + 1))?)
+        }),
+        port_names: None,
+        rss_kb: count(|process| Ok(process.statm()?.resident * procfs::page_size() / 1024)),
+        vm_size_kb: count(|process| Ok(process.statm()?.size * procfs::page_size() / 1024)),
+        footprint_kb: None,
+    }
 }
 
 /// The observed process.

@@ -3,6 +3,7 @@
 //! A thread reads the client's clocks, memory and tasks all the time; a window is cut out of the readings afterwards,
 //! so neither the client nor the observer has to know beforehand when it will be.
 
+mod holdings;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "macos")]
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+pub(crate) use holdings::{Count, Holdings};
 #[cfg(target_os = "linux")]
 use linux as platform;
 #[cfg(target_os = "macos")]
@@ -34,6 +36,11 @@ const DETAIL_EVERY: u32 = 10;
 /// The monotonic clock that all processes of a machine share, in ns.
 pub(crate) fn monotonic_ns() -> u64 {
     platform::monotonic_ns()
+}
+
+/// Counts what a process holds at this moment.
+pub(crate) fn holdings(pid: u32) -> Holdings {
+    platform::holdings(pid)
 }
 
 /// Watches one process until dropped.
@@ -65,6 +72,14 @@ impl Observer {
         })
     }
 
+    /// Watches no longer; what was seen stays.
+    pub(crate) fn stop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+
     /// The process's start as the kernel has it, on the monotonic clock.
     pub(crate) fn started_ns(&self) -> u64 {
         self.started_ns
@@ -94,10 +109,7 @@ impl Observer {
 
 impl Drop for Observer {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.stop();
     }
 }
 

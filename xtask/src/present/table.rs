@@ -10,17 +10,7 @@ use super::FAILED;
 /// Prints the table, one line a check and one column a report, then every failed or skipped check once more with what
 /// to do about it.
 pub(crate) fn print(rows: &[Row], labels: &[&str]) {
-    let mut table = Table::new();
-    table
-        .load_style(presets::UTF8_BORDERS_ONLY)
-        .set_content_arrangement(ContentArrangement::Dynamic);
-    match AutoStream::choice(&std::io::stdout()) {
-        ColorChoice::Never => table.force_no_tty(),
-        _ => table.enforce_styling(),
-    };
-    if table.width().is_none() {
-        table.set_width(150);
-    }
+    let mut table = empty();
     table.set_header(
         std::iter::once("check")
             .chain(labels.iter().copied())
@@ -41,6 +31,22 @@ pub(crate) fn print(rows: &[Row], labels: &[&str]) {
     for row in rows.iter().filter(|row| row.outcome() != Outcome::Pass) {
         println!("{}", explained(row));
     }
+}
+
+/// A table in the style of all, for standard output.
+pub(crate) fn empty() -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::UTF8_BORDERS_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic);
+    match AutoStream::choice(&std::io::stdout()) {
+        ColorChoice::Never => table.force_no_tty(),
+        _ => table.enforce_styling(),
+    };
+    if table.width().is_none() {
+        table.set_width(150);
+    }
+    table
 }
 
 /// One check over all reports.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
@@ -15,6 +15,9 @@ use super::events::{Event, Role};
 
 /// How long a child may take at each step from a polite request to KILL.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// At the least, where the run's time is up.
+const HASTE: Duration = Duration::from_millis(100);
 
 /// The longest line that a child's protocol may have.
 const MAX_LINE: u64 = 4 << 20;
@@ -37,6 +40,7 @@ pub(crate) struct ChildGuard {
     stdin: Option<ChildStdin>,
     ended: Receiver<()>,
     status: Option<ExitStatus>,
+    deadline: Option<Instant>,
 }
 
 impl ChildGuard {
@@ -83,7 +87,14 @@ impl ChildGuard {
             stdin,
             ended,
             status: None,
+            deadline: None,
         })
+    }
+
+    /// From this moment on it is ended in haste.
+    pub(crate) fn end_by(mut self, deadline: Option<Instant>) -> Self {
+        self.deadline = deadline;
+        self
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -111,19 +122,40 @@ impl ChildGuard {
 
     /// Ends the child: end-of-file, then TERM, then KILL; whatever it started goes with it.
     pub(crate) fn end(&mut self) -> Option<ExitStatus> {
-        self.stdin = None;
-        if self.wait(PATIENCE).is_none() {
+        self.close();
+        if self.wait(self.patience()).is_none() {
             let _ = kill_process_group(self.group, Signal::TERM);
-            if self.wait(PATIENCE).is_none() {
+            if self.wait(self.patience()).is_none() {
                 self.reap();
             }
         }
         self.status
     }
 
-    /// Kills what is left of the group while the unreaped child still reserves its number, then reaps the child.
+    fn patience(&self) -> Duration {
+        let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
+        self.deadline
+            .map_or(PATIENCE, |deadline| left(deadline).clamp(HASTE, PATIENCE))
+    }
+
+    /// Tells the child that nothing more is to come.
+    pub(crate) fn close(&mut self) {
+        self.stdin = None;
+    }
+
+    /// Ends the child at once.
+    pub(crate) fn kill(&mut self) {
+        if self.status.is_none() {
+            self.reap();
+        }
+    }
+
+    /// Kills what is left of the group while the unreaped child still reserves its number, then reaps the child. Its end
+    /// has been told to the queue by then.
     fn reap(&mut self) {
         let _ = kill_process_group(self.group, Signal::KILL);
+        // Without anybody who announces it, or once that has been heard, this returns at once.
+        let _ = self.ended.recv_timeout(PATIENCE);
         self.status = self.child.wait().ok();
     }
 }
@@ -218,6 +250,23 @@ mod tests {
             );
             assert_eq!(child.end().map(worded).as_deref(), Some(expected), "{script}");
         }
+    }
+
+    #[test]
+    fn it_is_ended_in_haste_where_the_time_is_up() {
+        let (child, events) = spawn("trap '' TERM; echo 1; while :; do sleep 0.05; done");
+        assert!(matches!(events.recv(), Ok(Event::Message(..))));
+        let mut child = child.end_by(Some(Instant::now()));
+        assert_eq!(child.patience(), HASTE);
+        assert_eq!(child.end().map(worded).as_deref(), Some("signal 9"));
+        assert!(
+            events.try_iter().any(|event| matches!(event, Event::Exited(..))),
+            "its end is in the queue by then"
+        );
+
+        let (child, _events) = spawn("cat >/dev/null");
+        let child = child.end_by(Some(Instant::now() + Duration::from_secs(3600)));
+        assert_eq!(child.patience(), PATIENCE);
     }
 
     #[test]

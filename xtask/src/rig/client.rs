@@ -58,6 +58,7 @@ pub(crate) fn launch(
         .arg(reports)
         .args(["--workers", WORKERS, "--exit-on-stdin-eof"]);
     ChildGuard::spawn(Role::Client, command, Output::Log, Some(log), events.sender())
+        .map(|child| child.end_by(events.deadline()))
         .map_err(|error| Stop::Environment(format!("{error:#}")))
 }
 
@@ -121,6 +122,26 @@ impl Client {
             triggered_ns,
             appeared_ns,
         })
+    }
+
+    /// Asks for anything that the control socket offers, which takes so long.
+    pub(crate) fn request(
+        &mut self,
+        method: &str,
+        params: Value,
+        work: Duration,
+        events: &mut Events,
+    ) -> Result<Value, Stop> {
+        self.control.request(method, params, work, events)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it at once.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill();
     }
 
     fn zips(&self) -> Result<BTreeSet<PathBuf>> {

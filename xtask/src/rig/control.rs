@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -18,9 +18,13 @@ const SLACK: Duration = Duration::from_secs(10);
 /// How often the socket is tried while the client starts.
 const RETRY: Duration = Duration::from_millis(10);
 
+/// How long after its socket's end a process's own may be noticed.
+const HINDSIGHT: Duration = Duration::from_secs(2);
+
 /// A connection that has said hello.
 pub(crate) struct Control {
     stream: UnixStream,
+    reader: Option<JoinHandle<()>>,
     next_id: u64,
 }
 
@@ -46,8 +50,12 @@ impl Control {
         // A client that never reads must not hold the harness.
         let _ = stream.set_write_timeout(Some(SLACK));
         let sender = events.sender();
-        thread::spawn(move || forward_messages(Role::Client, reader, &sender));
-        let mut control = Self { stream, next_id: 1 };
+        let reader = thread::spawn(move || forward_messages(Role::Client, reader, &sender));
+        let mut control = Self {
+            stream,
+            reader: Some(reader),
+            next_id: 1,
+        };
         let hello = json!({"client_name": "xtask", "protocol_version": "1.0"});
         control.request("hello", hello, Duration::ZERO, events)?;
         Ok(control)
@@ -64,9 +72,9 @@ impl Control {
         let id = self.next_id;
         self.next_id += 1;
         let line = format!("{}\n", json!({"id": id, "method": method, "params": params}));
-        self.stream
-            .write_all(line.as_bytes())
-            .map_err(|error| Stop::Client(format!("cannot ask the client for `{method}`: {error}")))?;
+        if let Err(error) = self.stream.write_all(line.as_bytes()) {
+            return Err(broke(method, &error.to_string(), events));
+        }
         let limit = work + SLACK;
         let answer = events.wait(limit, |event| match event {
             Event::Message(Role::Client, message) if message["id"] == id => Some(Ok(message.clone())),
@@ -79,13 +87,7 @@ impl Control {
                 "the client refused `{method}`: {}",
                 answer["error"]["message"]
             ))),
-            Waited::Got(Err(why)) => {
-                // A client that died closed its socket first: its end says more.
-                events.pass(Duration::from_millis(500))?;
-                Err(Stop::Client(format!(
-                    "the client's control socket broke during `{method}`: {why}"
-                )))
-            }
+            Waited::Got(Err(why)) => Err(broke(method, &why, events)),
             Waited::TimedOut => Err(Stop::Client(format!(
                 "the client did not answer `{method}` within {limit:?}"
             ))),
@@ -93,9 +95,22 @@ impl Control {
     }
 }
 
+/// A client that died closed its socket first: its end says more, and so does its source's.
+fn broke(method: &str, why: &str, events: &mut Events) -> Stop {
+    match events.pass(HINDSIGHT) {
+        Err(stop) => stop,
+        Ok(()) => Stop::Client(format!(
+            "the client's control socket broke during `{method}`: {why}"
+        )),
+    }
+}
+
 impl Drop for Control {
     fn drop(&mut self) {
-        // Ends the reader's thread too.
+        // Ends the reader's thread too, whose last words must not be taken for those of another connection.
         let _ = self.stream.shutdown(std::net::Shutdown::Both);
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
     }
 }

@@ -19,6 +19,8 @@ pub(crate) enum Role {
     Trial,
     Source,
     Client,
+    /// The quiet process of the exact tier, or its leaking twin.
+    Quiet,
 }
 
 impl Role {
@@ -28,6 +30,7 @@ impl Role {
             Self::Trial => Stop::Client(format!("the client's --version ended with {status}")),
             Self::Source => Stop::Environment(format!("the SPICE source ended in mid-run with {status}")),
             Self::Client => Stop::Client(format!("the client ended in mid-run with {status}")),
+            Self::Quiet => Stop::Client(format!("the quiet process ended in mid-run with {status}")),
         }
     }
 }
@@ -58,6 +61,7 @@ pub(crate) struct Events {
     sender: Sender<Event>,
     receiver: Receiver<Event>,
     interrupted: bool,
+    deadline: Option<Instant>,
 }
 
 impl Events {
@@ -77,7 +81,24 @@ impl Events {
             sender,
             receiver,
             interrupted: false,
+            deadline: None,
         })
+    }
+
+    /// From this moment on every wait ends with [`Stop::TimeUp`], whatever its own limit.
+    pub(crate) fn end_at(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Forgets what children said that have ended since, so that others can take their roles. An interrupt is kept.
+    pub(crate) fn forget_the_ended(&mut self) {
+        for event in self.receiver.try_iter() {
+            self.interrupted |= matches!(event, Event::Interrupted);
+        }
     }
 
     pub(crate) fn sender(&self) -> Sender<Event> {
@@ -91,7 +112,8 @@ impl Events {
         limit: Duration,
         mut pick: impl FnMut(&Event) -> Option<T>,
     ) -> Result<Waited<T>, Stop> {
-        let deadline = Instant::now() + limit;
+        let own = Instant::now() + limit;
+        let deadline = self.deadline.map_or(own, |end| end.min(own));
         loop {
             if self.interrupted {
                 return Err(Stop::Interrupted);
@@ -101,6 +123,7 @@ impl Events {
                 .recv_timeout(deadline.saturating_duration_since(Instant::now()))
             {
                 Ok(event) => event,
+                Err(RecvTimeoutError::Timeout) if deadline < own => return Err(Stop::TimeUp),
                 Err(RecvTimeoutError::Timeout) => return Ok(Waited::TimedOut),
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the queue holds a sender itself"),
             };
@@ -127,6 +150,25 @@ impl Events {
             }
         }
         role.dies(status)
+    }
+
+    /// Waits for the answer to a request: its result, or what went wrong.
+    pub(crate) fn answer(
+        &mut self,
+        role: Role,
+        id: u64,
+        limit: Duration,
+    ) -> Result<Waited<Result<Value, String>>, Stop> {
+        self.wait(limit, |event| match event {
+            Event::Message(who, answer) if *who == role && answer["id"] == id => {
+                Some(if answer["ok"] == true {
+                    Ok(answer["result"].clone())
+                } else {
+                    Err(answer["error"]["message"].as_str().unwrap_or_default().to_owned())
+                })
+            }
+            _ => None,
+        })
     }
 
     /// Waits for the end of a child that is expected to end; `false` when it has not after `limit`.
@@ -196,5 +238,29 @@ mod tests {
             events.wait(Duration::from_millis(1), |_| None::<()>),
             Ok(Waited::TimedOut)
         ));
+    }
+
+    #[test]
+    fn the_end_of_a_child_that_was_ended_is_forgotten_and_an_interrupt_is_not() {
+        let mut events = Events::new().expect("a queue");
+        let ended = Event::Exited(Role::Client, "signal 9".to_owned());
+        events.sender().send(ended).expect("queued");
+        events.forget_the_ended();
+        assert!(events.pass(Duration::ZERO).is_ok());
+
+        events.sender().send(Event::Interrupted).expect("queued");
+        events.forget_the_ended();
+        assert!(matches!(events.pass(Duration::ZERO), Err(Stop::Interrupted)));
+    }
+
+    #[test]
+    fn no_wait_outlasts_the_time_that_the_run_was_given() {
+        let mut events = Events::new().expect("a queue");
+        events.end_at(Instant::now() + Duration::from_millis(1));
+        assert!(matches!(
+            events.pass(Duration::from_secs(3600)),
+            Err(Stop::TimeUp)
+        ));
+        assert!(matches!(events.pass(Duration::from_secs(1)), Err(Stop::TimeUp)));
     }
 }

@@ -4,6 +4,7 @@ mod child;
 mod client;
 mod control;
 mod events;
+mod quiet;
 mod scratch;
 mod source;
 
@@ -13,11 +14,13 @@ use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use child::{ChildGuard, Output, worded};
 pub(crate) use client::{Client, Filed};
 pub(crate) use events::Events;
 use events::Role;
+pub(crate) use quiet::Quiet;
 use scratch::ScratchDir;
 use source::{SURFACE, Source};
 
@@ -36,11 +39,45 @@ const TRIAL: Duration = Duration::from_secs(30);
 /// Between the announcement of a child's end and its status.
 const LAG: Duration = Duration::from_secs(1);
 
-/// Builds what a run needs and returns the directory that holds it.
+/// Lets children open as many descriptors as the system allows, or enough: a leak that runs out of them would be less
+/// well measured. A limit that cannot be raised stays.
+pub(crate) fn raise_descriptor_limit() {
+    /// On macOS more than OPEN_MAX is refused (setrlimit(2)).
+    const ENOUGH: u64 = if cfg!(target_os = "macos") { 10_240 } else { 65_536 };
+    let limit = getrlimit(Resource::Nofile);
+    let raised = limit.maximum.map_or(ENOUGH, |most| most.min(ENOUGH));
+    if limit.current.is_some_and(|current| current < raised) {
+        let limit = Rlimit {
+            current: Some(raised),
+            ..limit
+        };
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
+}
+
+/// Builds packages and returns the directory that holds them.
 pub(crate) fn build(packages: &[&str], events: &mut Events) -> Result<PathBuf> {
+    let arguments: Vec<&str> = packages
+        .iter()
+        .flat_map(|package| ["--package", package])
+        .collect();
+    cargo_build(&arguments, events)
+}
+
+/// Builds the quiet process of the exact tier and its leaking twin: apart, because one has a feature that the other must
+/// not have. Returns the directory that holds them.
+pub(crate) fn build_quiet(events: &mut Events) -> Result<PathBuf> {
+    let package = ["--package", "runtime-metrics"];
+    cargo_build(&[&package[..], &["--example", "quiet"]].concat(), events)?;
+    let leaky = ["--example", "leaky", "--features", "fault-injection"];
+    let built = cargo_build(&[&package[..], &leaky].concat(), events)?;
+    Ok(built.join("examples"))
+}
+
+fn cargo_build(arguments: &[&str], events: &mut Events) -> Result<PathBuf> {
     let mut command = Command::new(workspace::cargo());
     command.arg("build").current_dir(workspace::root());
-    command.args(packages.iter().flat_map(|package| ["--package", package]));
+    command.args(arguments);
     steps::running(&command);
     let mut build = ChildGuard::spawn(Role::Build, command, Output::Inherited, None, events.sender())?;
     match run_to_end(&mut build, Role::Build, BUILD, events)? {
@@ -69,7 +106,8 @@ fn try_out(binary: &Path, events: &mut Events) -> Result<()> {
     let mut command = Command::new(binary);
     command.arg("--version");
     steps::running(&command);
-    let mut trial = ChildGuard::spawn(Role::Trial, command, Output::Inherited, None, events.sender())?;
+    let mut trial = ChildGuard::spawn(Role::Trial, command, Output::Inherited, None, events.sender())?
+        .end_by(events.deadline());
     match run_to_end(&mut trial, Role::Trial, TRIAL, events)? {
         Some(status) if status.success() => Ok(()),
         Some(status) => {
@@ -161,6 +199,14 @@ impl Rig {
             source,
             _scratch: scratch,
         })
+    }
+
+    /// Ends everything at once, whatever state it is in.
+    pub(crate) fn kill(mut self) {
+        self.client.kill();
+        if let Some(source) = &mut self.source {
+            source.kill();
+        }
     }
 
     /// The surface that the source shows, where we know it.

@@ -37,7 +37,8 @@ impl Source {
             Output::Protocol,
             Some(log),
             events.sender(),
-        )?;
+        )?
+        .end_by(events.deadline());
         steps::say(&format!(
             "source: pid {}, log {}",
             child.id(),
@@ -70,6 +71,11 @@ impl Source {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// Ends it at once.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill();
+    }
+
     /// Asks for a draw rate and waits until it is in force.
     pub(crate) fn set_rate(&mut self, draws_per_second: u32, events: &mut Events) -> Result<()> {
         self.request("set_rate", &json!({"draws_per_second": draws_per_second}), events)
@@ -81,17 +87,11 @@ impl Source {
         self.next_id += 1;
         self.child
             .send_line(&json!({"id": id, "method": method, "params": params}).to_string())?;
-        let answer = events.wait(LIMIT, |event| match event {
-            Event::Message(Role::Source, message) if message["id"] == id => Some(message.clone()),
-            _ => None,
-        })?;
-        match answer {
-            Waited::Got(answer) if answer["ok"] == true => Ok(answer["result"].clone()),
-            Waited::Got(answer) => Err(Stop::Environment(format!(
-                "the SPICE source refused `{method}`: {}",
-                answer["error"]
-            ))
-            .into()),
+        match events.answer(Role::Source, id, LIMIT)? {
+            Waited::Got(Ok(result)) => Ok(result),
+            Waited::Got(Err(why)) => {
+                Err(Stop::Environment(format!("the SPICE source refused `{method}`: {why}")).into())
+            }
             Waited::TimedOut => Err(Stop::Environment(format!(
                 "the SPICE source did not answer `{method}` within {LIMIT:?}"
             ))

@@ -1,4 +1,5 @@
 //! Runs the harness itself as a child, in a private temporary root, and looks for what it leaves.
+#![allow(dead_code, reason = "each file of tests uses its own part")]
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -27,11 +28,27 @@ pub(crate) struct Harness {
 impl Harness {
     /// Starts `xtask verify` with a directory of its own for results and for temporary files.
     pub(crate) fn start(args: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::start_command(Command::new(env!("CARGO_BIN_EXE_xtask")).arg("verify"), args, env)
+    }
+
+    /// Starts `xtask soak` likewise.
+    pub(crate) fn start_soak(args: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::start_command(Command::new(env!("CARGO_BIN_EXE_xtask")).arg("soak"), args, env)
+    }
+
+    /// Starts `xtask soak` where no more than so many descriptors can be open.
+    pub(crate) fn start_soak_with_descriptors(limit: u32, args: &[&str], env: &[(&str, &str)]) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        let script = format!("ulimit -n {limit} && exec \"$0\" soak \"$@\"");
+        let command = shell.args(["-c", &script, env!("CARGO_BIN_EXE_xtask")]);
+        Self::start_command(command, args, env)
+    }
+
+    fn start_command(command: &mut Command, args: &[&str], env: &[(&str, &str)]) -> Self {
         let out = tempfile::tempdir().expect("a directory");
         let temp = tempfile::tempdir().expect("a directory");
         let mark = out.path().display().to_string();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_xtask"))
-            .arg("verify")
+        let mut child = command
             .args(args)
             .arg("--out")
             .arg(out.path())
@@ -180,21 +197,43 @@ impl Run {
 
 /// The example of that name, built when cargo was asked for one test alone.
 pub(crate) fn misbehaving_client() -> String {
+    example("xtask", "misbehaving_client", &[])
+}
+
+/// The client that leaks what `RUNTIME_METRICS_FAULT` names.
+pub(crate) fn leaky_client() -> String {
+    example(
+        "headless-client",
+        "leaky_client",
+        &["--features", "fault-injection"],
+    )
+}
+
+/// The client as everybody builds it.
+pub(crate) fn client() -> String {
+    build(&["--package", "headless-client"])
+        .join("headless-client")
+        .display()
+        .to_string()
+}
+
+/// Builds an example and says where it is.
+fn example(package: &str, name: &str, features: &[&str]) -> String {
+    let built = build(&[&["--package", package, "--example", name], features].concat());
+    built.join("examples").join(name).display().to_string()
+}
+
+/// Builds into the directory that this test was built into, and returns where what was built lies.
+fn build(args: &[&str]) -> PathBuf {
     let exe = std::env::current_exe().expect("a path");
     let profile = exe.parent().and_then(Path::parent).expect("target/PROFILE/deps");
     let mut build = Command::new(env!("CARGO"));
-    build.args([
-        "build",
-        "--quiet",
-        "--package",
-        "xtask",
-        "--example",
-        "misbehaving_client",
-        "--target-dir",
-    ]);
-    build.arg(profile.parent().expect("target/PROFILE"));
+    build.args(["build", "--quiet"]).args(args);
+    build
+        .arg("--target-dir")
+        .arg(profile.parent().expect("target/PROFILE"));
     assert!(build.status().is_ok_and(|status| status.success()), "{build:?}");
-    profile.join("examples/misbehaving_client").display().to_string()
+    profile.to_owned()
 }
 
 /// Exit code and everything said of `verify-report`.

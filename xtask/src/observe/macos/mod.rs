@@ -2,15 +2,43 @@
 
 mod sys;
 
+use std::io;
+
 use anyhow::{Context, Result};
+use rustix::process::{Resource, getrlimit};
 use xshell::{Shell, cmd};
 
+use super::holdings::{Count, Holdings};
 use super::series::{ClockReading, DetailReading, TaskReading};
 use super::ticks::Timebase;
 
 /// The shared monotonic clock.
 pub(super) fn monotonic_ns() -> u64 {
     sys::uptime_ns()
+}
+
+/// What a process holds, as far as another process of the same user is told.
+pub(super) fn holdings(pid: u32) -> Holdings {
+    let count = |read: fn(i32) -> io::Result<u64>| -> Option<Count> {
+        let pid = i32::try_from(pid).map_err(|error| error.to_string());
+        Some(pid.and_then(|pid| read(pid).map_err(|error| error.to_string())))
+    };
+    Holdings {
+        descriptors: count(|pid| Ok(sys::descriptors(pid)? as u64)),
+        // Another process's is not told; it has ours, which it was started with.
+        descriptor_limit: count(|_| Ok(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))),
+        threads: count(|pid| Ok(u64::try_from(sys::task_info(pid)?.pti_threadnum).unwrap_or_default())),
+        mappings: None,
+        port_names: count(|pid| sys::ipc_table(pid).map(names_in_use).map(u64::from)),
+        rss_kb: count(|pid| Ok(sys::task_info(pid)?.pti_resident_size / 1024)),
+        vm_size_kb: count(|pid| Ok(sys::task_info(pid)?.pti_virtual_size / 1024)),
+        footprint_kb: count(|pid| Ok(sys::rusage(pid)?.ri_phys_footprint / 1024)),
+    }
+}
+
+/// The table's first entry is never a name; this is what top prints as #PORTS.
+fn names_in_use(table: sys::IpcTable) -> u32 {
+    table.size.saturating_sub(table.free).saturating_sub(1)
 }
 
 /// The observed process.
@@ -81,8 +109,7 @@ impl Subject {
             resident_kb: task.pti_resident_size / 1024,
             virtual_kb: task.pti_virtual_size / 1024,
             footprint_kb: Some(usage.ri_phys_footprint / 1024),
-            // The table's first entry is never a name; this is what top prints as #PORTS.
-            port_names: ports.map(|table| table.size.saturating_sub(table.free).saturating_sub(1)),
+            port_names: ports.map(names_in_use),
             at_ns: monotonic_ns(),
         })
     }

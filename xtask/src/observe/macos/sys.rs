@@ -62,23 +62,43 @@ pub(super) fn ipc_table(pid: c_int) -> io::Result<IpcTable> {
     unsafe { pidinfo(pid, PROC_PIDIPCTABLEINFO, 0) }
 }
 
-/// The threads' ids. The kernel truncates silently (`bsd/kern/proc_info.c`, `proc_pidinfo`): a full buffer is grown.
+/// The threads' ids.
 pub(super) fn thread_ids(pid: c_int) -> io::Result<Vec<u64>> {
-    let mut ids = vec![0_u64; 64];
+    // SAFETY: the flavor fills the buffer with ids.
+    unsafe { pidlist(pid, PROC_PIDLISTTHREADIDS, 0) }
+}
+
+/// How many descriptors are open.
+pub(super) fn descriptors(pid: c_int) -> io::Result<usize> {
+    let none = libc::proc_fdinfo {
+        proc_fd: 0,
+        proc_fdtype: 0,
+    };
+    // SAFETY: the flavor fills the buffer with these structures.
+    Ok(unsafe { pidlist(pid, libc::PROC_PIDLISTFDS, none) }?.len())
+}
+
+/// `proc_pidinfo` into a list. The kernel truncates silently (`bsd/kern/proc_info.c`, `proc_pidinfo`): a full buffer is grown.
+///
+/// # Safety
+///
+/// `T` must be plain data that `flavor` fills a buffer with.
+unsafe fn pidlist<T: Copy>(pid: c_int, flavor: c_int, blank: T) -> io::Result<Vec<T>> {
+    let mut list = vec![blank; 64];
     loop {
-        let size = ids.len() * size_of::<u64>();
-        let buffer = ids.as_mut_ptr().cast::<c_void>();
+        let size = list.len() * size_of::<T>();
+        let buffer = list.as_mut_ptr().cast::<c_void>();
         // SAFETY: the buffer is as long as its size says.
-        let filled = unsafe { libc::proc_pidinfo(pid, PROC_PIDLISTTHREADIDS, 0, buffer, size as c_int) };
+        let filled = unsafe { libc::proc_pidinfo(pid, flavor, 0, buffer, size as c_int) };
         if filled <= 0 {
             return Err(io::Error::last_os_error());
         }
         let filled = filled as usize;
         if filled < size {
-            ids.truncate(filled / size_of::<u64>());
-            return Ok(ids);
+            list.truncate(filled / size_of::<T>());
+            return Ok(list);
         }
-        ids.resize(ids.len() * 2, 0);
+        list.resize(list.len() * 2, blank);
     }
 }
 

@@ -1,0 +1,106 @@
+//! The soak: an experiment on whether operations leak (docs/soak.md).
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`resources`] | what could leak, where it is counted, which fault shows that the count moves |
+//! | [`look`] | reads every resource, from outside and inside |
+//! | [`exact`] | the exact tier, on a quiet process, and the positive control |
+//! | [`pace`] | the time box, and what fits into it: pure arithmetic |
+//! | [`live`] | the live tier: an experiment, and another to confirm what it found |
+//! | [`session`] | one experiment, on a client in a session |
+//! | [`journal`] | `samples.ndjson` |
+//! | [`progress`] | a bar on a terminal, else a line now and then |
+//! | [`outcome`] | the verdict over both tiers, for people and for `results.json` |
+//! | [`picture`] | `soak.svg` |
+//!
+//! The statistics are `verdict::leak`'s.
+
+mod exact;
+mod journal;
+pub(crate) mod live;
+mod look;
+pub(crate) mod outcome;
+pub(crate) mod pace;
+mod picture;
+mod progress;
+pub(crate) mod resources;
+mod session;
+
+use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
+
+use anyhow::Result;
+use verdict::leak::{Seed, Verdict};
+
+use self::journal::Journal;
+use self::live::Operation;
+use self::outcome::Outcome;
+use self::pace::TimeBox;
+use self::resources::Tracked;
+use crate::plan::SourceChoice;
+use crate::present::steps;
+use crate::rig::Events;
+
+/// What a soak is made of.
+pub(crate) struct Soak<'a> {
+    /// Where the quiet process and its leaking twin are.
+    pub(crate) quiet: &'a Path,
+    pub(crate) seed: Seed,
+    /// Where everything seen goes; it is there already.
+    pub(crate) dir: &'a Path,
+    /// Without it there is no live tier.
+    pub(crate) live: Option<LivePlan<'a>>,
+}
+
+/// What the live tier is made of.
+pub(crate) struct LivePlan<'a> {
+    pub(crate) operation: Operation,
+    /// What is judged there; the exact tier judges everything exact.
+    pub(crate) tracked: &'a [Tracked],
+    pub(crate) client_binary: &'a Path,
+    pub(crate) source_binary: &'a Path,
+    pub(crate) source: &'a SourceChoice,
+    pub(crate) time_box: TimeBox,
+}
+
+impl Soak<'_> {
+    /// The exact tier and the control, and then, if those leave anything to find out, the live tier. Ends inside the time
+    /// box.
+    pub(crate) fn run(&self, events: &mut Events) -> Result<Outcome> {
+        let mut journal = Journal::create(&self.dir.join("samples.ndjson"))?;
+        if let Some(live) = &self.live {
+            events.end_at(live.time_box.work_ends());
+        }
+        let exact = exact::run(
+            &mut exact::Bench {
+                binaries: self.quiet,
+                dir: self.dir,
+                journal: &mut journal,
+                events,
+            },
+            self.seed,
+        )?;
+        steps::say(&format!("exact tier: {}", exact.sentence));
+        let Some(plan) = self.live.as_ref().filter(|_| exact.verdict == Verdict::Clean) else {
+            return Ok(Outcome::of_exact(exact));
+        };
+        events.forget_the_ended();
+        let live = live::run(
+            &mut live::Bench {
+                plan,
+                dir: self.dir,
+                journal: &mut journal,
+                events,
+            },
+            self.seed,
+        )?;
+        let outcome = Outcome::of_both(exact, live);
+        picture::save(&self.dir.join("soak.svg"), &outcome)?;
+        Ok(outcome)
+    }
+}
+
+/// A seed that nobody chose.
+pub(crate) fn fresh_seed() -> Seed {
+    Seed(RandomState::new().hash_one(std::process::id()))
+}
