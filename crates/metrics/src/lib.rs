@@ -11,7 +11,8 @@
 //! ```
 //!
 //! [`sample`] takes two snapshots of the process, a window apart, and reports the difference. It blocks for the
-//! window: call it from a thread that may block (`tokio::task::spawn_blocking`, not an async task).
+//! window: call it from a thread that may block (`tokio::task::spawn_blocking`, not an async task). A [`Sampler`] of
+//! one's own does the same without allocating.
 //!
 //! # What the figures mean
 //!
@@ -28,7 +29,12 @@
 mod census;
 #[cfg(feature = "fault-injection")]
 mod fault_injection;
+#[cfg_attr(not(any(target_os = "linux", target_os = "macos")), allow(dead_code))]
+// Only backends name threads.
+mod name;
 mod report;
+mod sampler;
+#[cfg_attr(not(any(target_os = "linux", target_os = "macos")), allow(dead_code))] // Only backends take them.
 mod snapshot;
 #[cfg(any(test, target_os = "linux", target_os = "macos"))]
 mod stamp;
@@ -50,12 +56,10 @@ use unavailable as platform;
 
 pub use census::{Census, PortNames, census};
 pub use report::{ProcessMetrics, ProcessReport, RuntimeMetrics, ThreadMetrics, Unavailable};
+pub use sampler::Sampler;
 pub use uptime::init_at_startup;
 
-use std::thread;
 use std::time::Duration;
-
-use snapshot::Snapshot;
 
 /// Samples the own process over `window`.
 ///
@@ -63,61 +67,29 @@ use snapshot::Snapshot;
 /// the time that the snapshots take. Where the CPU clocks lag, a window too short for them (under 100 ms on macOS)
 /// has no CPU figures, and says so.
 ///
+/// Keeps a [`Sampler`] for the process, so that the second call is much cheaper than the first. Calls at the same time
+/// do not wait for each other.
+///
 /// Never fails: what cannot be read is named in [`ProcessReport::missing`], and where nothing can,
 /// [`RuntimeMetrics::Unavailable`] says why, without waiting for the window where that is known before it.
 #[must_use]
 pub fn sample(window: Duration) -> RuntimeMetrics {
-    #[cfg(feature = "fault-injection")]
-    fault_injection::on_sample();
-    sample_with(platform::snapshot, window)
-}
-
-fn sample_with(snapshot: impl Fn() -> Result<Snapshot, String>, window: Duration) -> RuntimeMetrics {
-    let report = || {
-        let before = snapshot()?;
-        thread::sleep(window);
-        snapshot::difference(&before, snapshot()?, window)
-    };
-    match report() {
-        Ok(report) => RuntimeMetrics::Available(report),
-        Err(reason) => RuntimeMetrics::unavailable(reason),
-    }
+    sampler::with_kept(|sampler| sampler.sample(window))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-    use std::cell::Cell;
 
     #[test]
     fn a_platform_without_a_backend_says_so_at_once() {
-        // A sleep of this length would not end.
-        let metrics = sample_with(unavailable::snapshot, Duration::MAX);
+        use unavailable::Backend;
         let os = std::env::consts::OS;
-        let reason = format!("no backend for this platform ({os}); supported: linux, macos");
-        let json = serde_json::to_value(&metrics).expect("JSON");
-        assert_eq!(
-            json,
-            json!({"platform": os, "available": false, "reason": reason})
-        );
-        assert_eq!(metrics.available(), None);
-    }
-
-    #[test]
-    fn a_second_snapshot_that_fails_leaves_a_reason_too() {
-        let calls = Cell::new(0);
-        let fails_later = || {
-            calls.set(calls.get() + 1);
-            if calls.get() == 1 {
-                platform::snapshot()
-            } else {
-                Err("gone".to_owned())
-            }
-        };
-        let RuntimeMetrics::Unavailable(unavailable) = sample_with(fails_later, Duration::ZERO) else {
-            panic!("a report from one snapshot");
-        };
-        assert_eq!((unavailable.reason.as_str(), calls.get()), ("gone", 2));
+        let expected = format!("no backend for this platform ({os}); supported: linux, macos");
+        for mut backend in [Backend::new(), Backend::without_thread_clocks()] {
+            let pause = || unreachable!("nothing is waited for");
+            let reason = backend.sample(Duration::MAX, pause, &mut ProcessReport::empty());
+            assert_eq!(reason, Err(expected.clone()));
+        }
     }
 }

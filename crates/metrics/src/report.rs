@@ -57,6 +57,20 @@ pub struct ProcessReport {
     pub missing: BTreeMap<String, String>,
 }
 
+impl ProcessReport {
+    /// One to be filled.
+    pub(crate) fn empty() -> Self {
+        Self {
+            sample_window_ms: 0,
+            measured_window_ms: 0.0,
+            process: ProcessMetrics::default(),
+            threads: Vec::new(),
+            platform: std::env::consts::OS.to_owned(),
+            missing: BTreeMap::new(),
+        }
+    }
+}
+
 /// Figures of the process as a whole. Absent ones are named in [`ProcessReport::missing`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[non_exhaustive]
@@ -91,6 +105,17 @@ pub struct ThreadMetrics {
     /// User and system time in percent of one core. A thread born inside the window is charged its whole clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu_percent: Option<f64>,
+}
+
+impl ThreadMetrics {
+    /// One to be filled.
+    pub(crate) fn empty() -> Self {
+        Self {
+            tid: 0,
+            name: None,
+            cpu_percent: None,
+        }
+    }
 }
 
 /// No figures, and why.

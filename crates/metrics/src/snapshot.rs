@@ -1,8 +1,12 @@
 //! Two snapshots make a report: the arithmetic, free of platforms.
+//!
+//! Snapshots and reports are filled again and again; filling one that is large enough allocates nothing but the
+//! reasons of what could not be read.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::name::Name;
 use crate::report::{ProcessMetrics, ProcessReport, ThreadMetrics};
 
 /// A figure, or why it could not be read.
@@ -20,30 +24,53 @@ pub(crate) struct CpuReading {
 #[derive(Debug, Clone)]
 pub(crate) struct ThreadReading {
     pub(crate) tid: u64,
-    pub(crate) name: Reading<String>,
     pub(crate) cpu: Reading<CpuReading>,
+    /// `None` where nobody asked: only the end of a window needs names.
+    pub(crate) name: Option<Reading<Name>>,
 }
 
-/// Everything a backend reads at one moment.
+/// The clocks at one moment.
 #[derive(Debug, Clone)]
 pub(crate) struct Snapshot {
     /// Just before the threads were listed, on the readings' clock: a thread that is not among them is younger.
     pub(crate) listed_at_ns: u64,
-    /// In any order; of several entries with one tid the last counts.
+    /// Ascending by tid, each once: see [`Self::put_in_order`].
     pub(crate) threads: Vec<ThreadReading>,
     /// Read *after* the threads' clocks, so that it never lags behind their sum.
     pub(crate) process_cpu: Reading<CpuReading>,
     /// How far the CPU clock of a running thread may lag behind the truth; 0 where it does not.
     pub(crate) cpu_lag_ns: u64,
+}
+
+/// What is read at the end of the window alone.
+#[derive(Debug, Clone)]
+pub(crate) struct AtEnd {
     pub(crate) rss_kb: Reading<u64>,
     pub(crate) vm_size_kb: Reading<u64>,
     /// `None` where the platform has no such notion.
     pub(crate) footprint_kb: Option<Reading<u64>>,
-    /// Since `init_at_startup`, read with the memory figures.
+    /// Since `init_at_startup`.
     pub(crate) uptime: Reading<Duration>,
 }
 
 impl Snapshot {
+    /// Nothing read yet.
+    pub(crate) const fn empty() -> Self {
+        Self {
+            listed_at_ns: 0,
+            threads: Vec::new(),
+            process_cpu: Err(String::new()),
+            cpu_lag_ns: 0,
+        }
+    }
+
+    /// Sorts threads that came in any order. Should a tid be there twice, either counts.
+    #[cfg(any(test, target_os = "macos"))]
+    pub(crate) fn put_in_order(&mut self) {
+        self.threads.sort_unstable_by_key(|thread| thread.tid);
+        self.threads.dedup_by_key(|thread| thread.tid);
+    }
+
     /// When the snapshot was taken: the process clock's stamp, or else the latest of the threads'.
     fn taken_at_ns(&self) -> Option<u64> {
         let threads = || {
@@ -61,54 +88,67 @@ impl Snapshot {
     }
 }
 
-/// What happened between two snapshots. Fails only when neither the window nor anything in it can be told.
+/// Makes the report tell what happened between two snapshots. Fails only when neither the window nor anything in it
+/// can be told, and then says nothing of what the report holds.
 pub(crate) fn difference(
     before: &Snapshot,
-    after: Snapshot,
+    after: &Snapshot,
+    at_end: AtEnd,
     asked: Duration,
-) -> Result<ProcessReport, String> {
+    report: &mut ProcessReport,
+) -> Result<(), String> {
     let window_ns = match (before.taken_at_ns(), after.taken_at_ns()) {
         (Some(start), Some(end)) if end > start => end - start,
         (Some(_), Some(_)) => return Err("the monotonic clock did not move between the snapshots".to_owned()),
         _ => return Err("no CPU clock of the process could be read".to_owned()),
     };
-    let mut missing = Missing::default();
+    report.sample_window_ms = u64::try_from(asked.as_millis()).unwrap_or(u64::MAX);
+    report.measured_window_ms = window_ns as f64 / 1e6;
+    report.missing.clear();
+    let mut missing = Missing(&mut report.missing);
 
     let lag_ns = before.cpu_lag_ns.max(after.cpu_lag_ns);
     let process_cpu = both(&before.process_cpu, &after.process_cpu)
         .and_then(|(start, end)| process_percent(start, end, lag_ns));
-    let mut threads: BTreeMap<u64, ThreadMetrics> = BTreeMap::new();
-    let earlier: BTreeMap<u64, &Reading<CpuReading>> =
-        before.threads.iter().map(|t| (t.tid, &t.cpu)).collect();
-    for ThreadReading { tid, name, cpu } in after.threads {
-        let cpu =
-            cpu.and_then(|now| thread_percent(earlier.get(&tid).copied(), now, before.listed_at_ns, lag_ns));
-        let thread = ThreadMetrics {
-            tid,
-            name: missing.unless(name, || format!("threads.{tid}.name")),
-            cpu_percent: missing.unless(cpu, || format!("threads.{tid}.cpu_percent")),
-        };
-        threads.insert(tid, thread);
-    }
-    let process = ProcessMetrics {
+    report.process = ProcessMetrics {
         cpu_percent: missing.unless(process_cpu, || "process.cpu_percent".to_owned()),
-        rss_kb: missing.unless(after.rss_kb, || "process.rss_kb".to_owned()),
-        vm_size_kb: missing.unless(after.vm_size_kb, || "process.vm_size_kb".to_owned()),
-        footprint_kb: after
+        rss_kb: missing.unless(at_end.rss_kb, || "process.rss_kb".to_owned()),
+        vm_size_kb: missing.unless(at_end.vm_size_kb, || "process.vm_size_kb".to_owned()),
+        footprint_kb: at_end
             .footprint_kb
             .and_then(|footprint| missing.unless(footprint, || "process.footprint_kb".to_owned())),
         uptime_secs: missing
-            .unless(after.uptime, || "process.uptime_secs".to_owned())
+            .unless(at_end.uptime, || "process.uptime_secs".to_owned())
             .map(|uptime| uptime.as_secs_f64()),
     };
-    Ok(ProcessReport {
-        sample_window_ms: u64::try_from(asked.as_millis()).unwrap_or(u64::MAX),
-        measured_window_ms: window_ns as f64 / 1e6,
-        process,
-        threads: threads.into_values().collect(),
-        platform: std::env::consts::OS.to_owned(),
-        missing: missing.0,
-    })
+
+    report
+        .threads
+        .resize_with(after.threads.len(), ThreadMetrics::empty);
+    let mut earlier = before.threads.iter().peekable();
+    for (ThreadReading { tid, cpu, name }, thread) in after.threads.iter().zip(&mut report.threads) {
+        while earlier.next_if(|earlier| earlier.tid < *tid).is_some() {}
+        let earlier = earlier.next_if(|earlier| earlier.tid == *tid);
+        let cpu = cpu.as_ref().map_err(Clone::clone).and_then(|now| {
+            thread_percent(
+                earlier.map(|earlier| &earlier.cpu),
+                *now,
+                before.listed_at_ns,
+                lag_ns,
+            )
+        });
+        thread.tid = *tid;
+        thread.cpu_percent = missing.unless(cpu, || format!("threads.{tid}.cpu_percent"));
+        match name {
+            Some(Ok(name)) => name.write_to(thread.name.get_or_insert_default()),
+            unnamed => {
+                let why = unnamed.clone().and_then(Result::err);
+                let why = why.unwrap_or_else(|| "nobody asked for it".to_owned());
+                thread.name = missing.unless(Err(why), || format!("threads.{tid}.name"));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn process_percent(start: CpuReading, end: CpuReading, lag_ns: u64) -> Reading<f64> {
@@ -177,10 +217,9 @@ fn both(before: &Reading<CpuReading>, after: &Reading<CpuReading>) -> Reading<(C
 }
 
 /// Collects the reasons of what could not be read.
-#[derive(Default)]
-struct Missing(BTreeMap<String, String>);
+struct Missing<'r>(&'r mut BTreeMap<String, String>);
 
-impl Missing {
+impl Missing<'_> {
     fn unless<T>(&mut self, reading: Reading<T>, path: impl FnOnce() -> String) -> Option<T> {
         reading.map_err(|reason| drop(self.0.insert(path(), reason))).ok()
     }
@@ -197,11 +236,8 @@ mod tests {
     }
 
     fn thread(tid: u64, cpu: Reading<CpuReading>) -> ThreadReading {
-        ThreadReading {
-            tid,
-            name: Ok(format!("t{tid}")),
-            cpu,
-        }
+        let name = Some(Ok(Name::new(format!("t{tid}").as_bytes())));
+        ThreadReading { tid, cpu, name }
     }
 
     fn snapshot(process_cpu: Reading<CpuReading>, threads: Vec<ThreadReading>) -> Snapshot {
@@ -210,6 +246,11 @@ mod tests {
             threads,
             process_cpu,
             cpu_lag_ns: 0,
+        }
+    }
+
+    fn at_end() -> AtEnd {
+        AtEnd {
             rss_kb: Ok(100),
             vm_size_kb: Ok(200),
             footprint_kb: None,
@@ -218,7 +259,9 @@ mod tests {
     }
 
     fn report(before: Snapshot, after: Snapshot) -> ProcessReport {
-        difference(&before, after, Duration::from_secs(2)).expect("a report")
+        let mut report = ProcessReport::empty();
+        difference(&before, &after, at_end(), Duration::from_secs(2), &mut report).expect("a report");
+        report
     }
 
     fn percents(report: &ProcessReport) -> Vec<(u64, Option<f64>)> {
@@ -256,7 +299,7 @@ mod tests {
         let before = snapshot(cpu(0, 0), vec![thread(1, cpu(90, 0)), thread(2, cpu(5, 0))]);
         let after = snapshot(
             cpu(60, 100),
-            vec![thread(3, cpu(40, 100)), thread(1, cpu(20, 100))],
+            vec![thread(1, cpu(20, 100)), thread(3, cpu(40, 100))],
         );
         assert_eq!(
             percents(&report(before, after)),
@@ -313,16 +356,52 @@ mod tests {
 
     #[test]
     fn duplicates_and_disorder_come_out_once_and_ascending() {
-        let after = snapshot(
+        let mut after = snapshot(
             cpu(0, 100),
             vec![
-                thread(9, cpu(1, 100)),
+                thread(9, cpu(2, 100)),
                 thread(3, cpu(1, 100)),
                 thread(9, cpu(2, 100)),
             ],
         );
+        after.put_in_order();
         let report = report(snapshot(cpu(0, 0), vec![]), after);
         assert_eq!(percents(&report), [(3, Some(1.0)), (9, Some(2.0))]);
+    }
+
+    #[test]
+    fn nothing_of_an_earlier_report_stays_in_one_that_is_filled_again() {
+        let at = |ns, threads| snapshot(cpu(ns, ns), threads);
+        let mut report = ProcessReport::empty();
+        let mut fill = |before: &Snapshot, after: &Snapshot, at_end| {
+            difference(before, after, at_end, Duration::from_secs(1), &mut report).expect("a report");
+            report.clone()
+        };
+        let nameless = ThreadReading {
+            name: Some(Err("no comm".to_owned())),
+            ..thread(1, Err("refused".to_owned()))
+        };
+        let refused = AtEnd {
+            rss_kb: Err("no statm".to_owned()),
+            footprint_kb: Some(Ok(1)),
+            ..at_end()
+        };
+        let many = at(100, vec![nameless, thread(2, cpu(9, 90)), thread(30, cpu(9, 90))]);
+        let first = fill(&at(0, vec![]), &many, refused);
+        assert_eq!((first.threads.len(), first.missing.len()), (3, 3));
+
+        let later = at(200, vec![thread(1, cpu(10, 190)), thread(4, cpu(20, 190))]);
+        let again = fill(&at(100, vec![thread(1, cpu(0, 90))]), &later, at_end());
+        let mut fresh = ProcessReport::empty();
+        let start = at(100, vec![thread(1, cpu(0, 90))]);
+        difference(&start, &later, at_end(), Duration::from_secs(1), &mut fresh).expect("a report");
+        assert_eq!(again, fresh);
+        let names: Vec<_> = again
+            .threads
+            .iter()
+            .map(|thread| thread.name.as_deref())
+            .collect();
+        assert_eq!(names, [Some("t1"), Some("t4")]);
     }
 
     #[test]
@@ -331,12 +410,15 @@ mod tests {
         let mut before = snapshot(cpu(0, 0), vec![thread(1, refused()), thread(2, cpu(0, 0))]);
         before.process_cpu = refused();
         let mut after = snapshot(cpu(10, 100), vec![thread(1, cpu(9, 100)), thread(2, cpu(1, 100))]);
-        after.rss_kb = Err("no statm".to_owned());
-        after.vm_size_kb = Err("no statm".to_owned());
-        after.footprint_kb = Some(Err("flavor refused".to_owned()));
-        after.uptime = Err("never started".to_owned());
-        after.threads[1].name = Err("no comm".to_owned());
-        let report = report(before, after);
+        after.threads[1].name = Some(Err("no comm".to_owned()));
+        let at_end = AtEnd {
+            rss_kb: Err("no statm".to_owned()),
+            vm_size_kb: Err("no statm".to_owned()),
+            footprint_kb: Some(Err("flavor refused".to_owned())),
+            uptime: Err("never started".to_owned()),
+        };
+        let mut report = ProcessReport::empty();
+        difference(&before, &after, at_end, Duration::ZERO, &mut report).expect("a report");
         let expected = [
             ("process.cpu_percent", "at the start of the window: refused"),
             ("process.footprint_kb", "flavor refused"),
@@ -367,7 +449,8 @@ mod tests {
             (still(6), still(5), "did not move"),
             (snapshot(Err(String::new()), vec![]), still(5), "no CPU clock"),
         ] {
-            let error = difference(&before, after, Duration::ZERO).expect_err(reason);
+            let mut report = ProcessReport::empty();
+            let error = difference(&before, &after, at_end(), Duration::ZERO, &mut report).expect_err(reason);
             assert!(error.contains(reason), "{error}");
         }
     }

@@ -1,13 +1,32 @@
 //! When a clock was read.
 
-/// What `read` reads, and the moment: the middle between a stamp before and one after it.
+/// When something was read: between two stamps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    start_ns: u64,
+    took_ns: u64,
+}
+
+impl Stamp {
+    /// The middle between the two.
+    pub(crate) fn middle_ns(self) -> u64 {
+        self.part_ns(0, 1)
+    }
+
+    /// When the `index`th of `count` things was read, one after the other, each as quickly as the next.
+    pub(crate) fn part_ns(self, index: usize, count: usize) -> u64 {
+        self.start_ns + self.took_ns * (2 * index as u64 + 1) / (2 * count as u64)
+    }
+}
+
+/// What `read` reads, between a stamp before and one after it.
 ///
-/// When the sampler is interrupted in between, the middle can be milliseconds off. Such a reading is taken again, and
+/// When the sampler is interrupted in between, the stamps can be milliseconds off. Such a reading is taken again, and
 /// the one that took the shortest counts. An error is not tried again.
 pub(crate) fn stamped<T, E>(
     mut now_ns: impl FnMut() -> Result<u64, E>,
     mut read: impl FnMut() -> Result<T, E>,
-) -> Result<(T, u64), E> {
+) -> Result<(T, Stamp), E> {
     const ATTEMPTS: u32 = 3;
     const PROMPT_NS: u64 = 50_000;
 
@@ -15,19 +34,19 @@ pub(crate) fn stamped<T, E>(
         let start_ns = now_ns()?;
         let value = read()?;
         let took_ns = now_ns()?.saturating_sub(start_ns);
-        Ok((took_ns, (value, start_ns + took_ns / 2)))
+        Ok((value, Stamp { start_ns, took_ns }))
     };
     let mut best = attempt()?;
     for _ in 1..ATTEMPTS {
-        if best.0 <= PROMPT_NS {
+        if best.1.took_ns <= PROMPT_NS {
             break;
         }
         let next = attempt()?;
-        if next.0 < best.0 {
+        if next.1.took_ns < best.1.took_ns {
             best = next;
         }
     }
-    Ok(best.1)
+    Ok(best)
 }
 
 #[cfg(test)]
@@ -35,7 +54,7 @@ mod tests {
     use std::cell::Cell;
     use std::convert::Infallible;
 
-    use super::stamped;
+    use super::{Stamp, stamped};
 
     /// Stamps a clock that counts its readings, each of which takes the next of `durations_ns`.
     fn stamp(durations_ns: &[u64]) -> (u64, u64) {
@@ -47,8 +66,8 @@ mod tests {
             readings += 1;
             Ok::<_, Infallible>(readings)
         };
-        let Ok(reading) = stamped(|| Ok(now_ns.get()), slow_clock);
-        reading
+        let Ok((reading, stamp)) = stamped(|| Ok(now_ns.get()), slow_clock);
+        (reading, stamp.middle_ns())
     }
 
     #[test]
@@ -61,6 +80,17 @@ mod tests {
         ] {
             assert_eq!(stamp(durations_ns), (read, at_ns), "{durations_ns:?}");
         }
+    }
+
+    #[test]
+    fn readings_between_two_stamps_are_spread_evenly() {
+        let stamp = Stamp {
+            start_ns: 1_000,
+            took_ns: 800,
+        };
+        let at_ns: Vec<_> = (0..4).map(|index| stamp.part_ns(index, 4)).collect();
+        assert_eq!(at_ns, [1_100, 1_300, 1_500, 1_700]);
+        assert_eq!(stamp.middle_ns(), 1_400);
     }
 
     #[test]

@@ -1,10 +1,29 @@
 //! Platforms without a backend.
 
-use crate::snapshot::Snapshot;
+use std::time::Duration;
 
-pub(crate) fn snapshot() -> Result<Snapshot, String> {
-    Err(format!(
-        "no backend for this platform ({}); supported: linux, macos",
-        std::env::consts::OS
-    ))
+use crate::report::ProcessReport;
+
+pub(crate) struct Backend;
+
+impl Backend {
+    pub(crate) fn new() -> Self {
+        Self
+    }
+
+    pub(crate) fn without_thread_clocks() -> Self {
+        Self
+    }
+
+    pub(crate) fn sample(
+        &mut self,
+        _asked: Duration,
+        _pause: impl FnOnce(),
+        _report: &mut ProcessReport,
+    ) -> Result<(), String> {
+        Err(format!(
+            "no backend for this platform ({}); supported: linux, macos",
+            std::env::consts::OS
+        ))
+    }
 }

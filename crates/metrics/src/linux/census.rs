@@ -14,7 +14,7 @@ pub(crate) fn census() -> Census {
     census.mappings = census.note("mappings", mappings());
     census.descriptors = census.note("descriptors", descriptors());
     census.threads = census.note("threads", entries("/proc/self/task"));
-    let memory = procfs::memory(Path::new("/proc"));
+    let memory = procfs::Statm::open(Path::new("/proc")).and_then(|statm| statm.memory());
     let rss_kb = memory
         .as_ref()
         .map(|memory| memory.resident_kb)

@@ -8,18 +8,51 @@ use nix::time::{ClockId, clock_gettime};
 use crate::snapshot::CpuReading;
 use crate::stamp;
 
-/// The origin of every stamp.
-pub(super) fn monotonic_ns() -> io::Result<u64> {
+/// The clocks that readings of threads are made of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clocks {
+    /// The origin of every stamp.
+    pub(super) monotonic_ns: fn() -> io::Result<u64>,
+    /// User and system time of one thread of this process. `EINVAL` when it has no such thread.
+    pub(super) thread_cpu_ns: fn(u32) -> io::Result<u64>,
+}
+
+impl Clocks {
+    /// Those of the running system.
+    pub(super) const SYSTEM: Self = Self {
+        monotonic_ns,
+        thread_cpu_ns,
+    };
+
+    /// For systems on which asking for a thread's clock is fatal.
+    pub(super) const WITHOUT_THREADS: Self = Self {
+        monotonic_ns,
+        thread_cpu_ns: |_| {
+            Err(io::Error::other(
+                "not asked, as the sampler was made to do without",
+            ))
+        },
+    };
+
+    /// User and system time of all threads of this process, living or ended, and the moment of the reading.
+    pub(super) fn process_cpu(self) -> io::Result<CpuReading> {
+        let (cpu_ns, stamp) = stamp::stamped(self.monotonic_ns, process_cpu_ns)?;
+        Ok(CpuReading {
+            cpu_ns,
+            at_ns: stamp.middle_ns(),
+        })
+    }
+}
+
+fn monotonic_ns() -> io::Result<u64> {
     read(ClockId::CLOCK_MONOTONIC)
 }
 
-/// User and system time of all threads of this process, living or ended.
-pub(super) fn process_cpu_ns() -> io::Result<u64> {
+fn process_cpu_ns() -> io::Result<u64> {
     read(ClockId::CLOCK_PROCESS_CPUTIME_ID)
 }
 
-/// User and system time of one thread of this process. `EINVAL` when it has no such thread.
-pub(super) fn thread_cpu_ns(tid: u32) -> io::Result<u64> {
+fn thread_cpu_ns(tid: u32) -> io::Result<u64> {
     read(thread_clock_id(tid))
 }
 
@@ -38,12 +71,6 @@ fn read(clock: ClockId) -> io::Result<u64> {
     let secs = u64::try_from(time.tv_sec()).map_err(out_of_range)?;
     let nanos = u64::try_from(time.tv_nsec()).map_err(out_of_range)?;
     Ok(secs * 1_000_000_000 + nanos)
-}
-
-/// Reads a CPU clock and the moment of the reading.
-pub(super) fn stamped(cpu_clock: impl FnMut() -> io::Result<u64>) -> io::Result<CpuReading> {
-    let (cpu_ns, at_ns) = stamp::stamped(monotonic_ns, cpu_clock)?;
-    Ok(CpuReading { cpu_ns, at_ns })
 }
 
 #[cfg(test)]

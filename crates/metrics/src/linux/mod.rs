@@ -1,63 +1,208 @@
 //! Linux: `/proc/self/task` says which threads there are, their CPU clocks say what they used.
 //!
-//! Nothing is kept between snapshots, so a fork needs no care.
+//! | module | what it does |
+//! |---|---|
+//! | `roll` | who is there |
+//! | `folder` | `/proc/self/task`, kept open |
+//! | `clock` | the kernel's clocks |
+//! | `tasks` | what threads used, from the best source there is |
+//! | `names` | names, kept while they cannot have changed |
+//! | `procfs` | the formats of files |
+//! | `census` | what the process holds |
+//!
+//! What is kept between samples is worth the most system calls: with N threads that idle, a sample makes 2N + 9 of
+//! them, 2N to read the clocks.
 
 mod census;
 mod clock;
+mod folder;
+mod names;
 mod procfs;
+mod roll;
 mod tasks;
 
 pub(crate) use census::census;
 
-use std::path::Path;
+use std::io;
+use std::path::PathBuf;
+use std::process;
+use std::time::Duration;
 
-use crate::snapshot::{Snapshot, ThreadReading};
+use crate::report::ProcessReport;
+use crate::snapshot::{AtEnd, Reading, Snapshot, ThreadReading, difference};
 use crate::uptime::uptime;
-use tasks::{Tasks, ThreadClock};
+use clock::Clocks;
+use names::Names;
+use procfs::Statm;
+use roll::Roll;
+use tasks::Tasks;
 
-pub(crate) fn snapshot() -> Result<Snapshot, String> {
-    snapshot_of(Path::new("/proc"), clock::thread_cpu_ns)
+/// What a sampler keeps between samples.
+pub(crate) struct Backend {
+    proc: PathBuf,
+    clocks: Clocks,
+    /// `None` before the first sample, and after one that failed.
+    handles: Option<Handles>,
+    /// The tids of the last snapshot, ascending.
+    known: Vec<u32>,
+    names: Names,
+    before: Snapshot,
+    after: Snapshot,
 }
 
-/// The clocks are read in one go, and what takes longer (names, memory) after them. The process's comes last of
-/// them: the kernel brings a running thread's time up to date only when somebody reads that thread's clock
-/// (`kernel/sched/cputime.c`, `thread_group_cputime`), so read first it would lag behind the threads by up to a
-/// tick each.
-fn snapshot_of(proc: &Path, thread_clock: ThreadClock) -> Result<Snapshot, String> {
-    let tasks = Tasks::open(proc, thread_clock)?;
-    let listed_at_ns = clock::monotonic_ns().map_err(|e| format!("CLOCK_MONOTONIC: {e}"))?;
-    let tids = tasks.list()?;
-    let clocks: Vec<_> = tids
-        .into_iter()
-        .filter_map(|tid| Some((tid, tasks.cpu(tid)?)))
-        .collect();
-    let process_cpu =
-        clock::stamped(clock::process_cpu_ns).map_err(|e| format!("CLOCK_PROCESS_CPUTIME_ID: {e}"));
+/// What is open.
+struct Handles {
+    /// The process that opened them: in a child of a fork they go on telling of the parent.
+    pid: u32,
+    tasks: Tasks,
+    statm: Reading<Statm>,
+}
 
-    let threads = clocks.into_iter().filter_map(|(tid, cpu)| {
-        let name = tasks.name(tid)?;
-        Some(ThreadReading {
-            tid: tid.into(),
-            name,
-            cpu,
-        })
-    });
-    let threads = threads.collect();
-    let memory = procfs::memory(proc);
-    Ok(Snapshot {
-        listed_at_ns,
-        threads,
-        process_cpu,
-        cpu_lag_ns: tasks.cpu_lag_ns(),
-        rss_kb: memory
+impl Backend {
+    pub(crate) fn new() -> Self {
+        Self::on("/proc".into(), Clocks::SYSTEM)
+    }
+
+    pub(crate) fn without_thread_clocks() -> Self {
+        Self::on("/proc".into(), Clocks::WITHOUT_THREADS)
+    }
+
+    fn on(proc: PathBuf, clocks: Clocks) -> Self {
+        Self {
+            proc,
+            clocks,
+            handles: None,
+            known: Vec::new(),
+            names: Names::default(),
+            before: Snapshot::empty(),
+            after: Snapshot::empty(),
+        }
+    }
+
+    /// Two snapshots with `pause` between them.
+    pub(crate) fn sample(
+        &mut self,
+        asked: Duration,
+        pause: impl FnOnce(),
+        report: &mut ProcessReport,
+    ) -> Result<(), String> {
+        // Put back when all went well.
+        let mut handles = self.begin()?;
+        pause();
+        let at_end = self.finish(&mut handles)?;
+        self.handles = Some(handles);
+        difference(&self.before, &self.after, at_end, asked, report)
+    }
+
+    /// The first snapshot. What kept handles do not answer exactly and without fault is asked again of new ones, so that
+    /// a sampler that is kept never knows less than a new one.
+    fn begin(&mut self) -> Result<Handles, String> {
+        let pid = process::id();
+        let usable = |kept: &Handles| kept.pid == pid && kept.tasks.is_exact();
+        if let Some(mut kept) = self.handles.take().filter(usable) {
+            let taken = take(&mut kept.tasks, self.clocks, &mut self.known, &mut self.before);
+            if taken.is_ok() && is_without_fault(&self.before) {
+                return Ok(kept);
+            }
+        }
+        self.known.clear();
+        self.names = Names::default();
+        let mut handles = Handles {
+            pid,
+            tasks: Tasks::open(&self.proc, self.clocks)?,
+            statm: Statm::open(&self.proc),
+        };
+        take(&mut handles.tasks, self.clocks, &mut self.known, &mut self.before)?;
+        Ok(handles)
+    }
+
+    /// The second snapshot. What takes longer than clocks, names and memory, comes after them.
+    fn finish(&mut self, handles: &mut Handles) -> Result<AtEnd, String> {
+        let tasks = &mut handles.tasks;
+        take(tasks, self.clocks, &mut self.known, &mut self.after)?;
+        let name = |tid| u32::try_from(tid).ok().and_then(|tid| tasks.name(tid));
+        self.names
+            .fill_in(&mut self.after.threads, tasks.is_exact(), name);
+        let memory = handles
+            .statm
             .as_ref()
-            .map(|memory| memory.resident_kb)
-            .map_err(Clone::clone),
-        vm_size_kb: memory.map(|memory| memory.virtual_kb),
-        footprint_kb: None,
-        uptime: uptime(),
-    })
+            .map_err(Clone::clone)
+            .and_then(Statm::memory);
+        Ok(AtEnd {
+            rss_kb: memory
+                .as_ref()
+                .map(|memory| memory.resident_kb)
+                .map_err(Clone::clone),
+            vm_size_kb: memory.map(|memory| memory.virtual_kb),
+            footprint_kb: None,
+            uptime: uptime(),
+        })
+    }
 }
 
+/// Reads the clocks in one go. The process's comes last of them: the kernel brings a running thread's time up to date
+/// only when somebody reads that thread's clock (`kernel/sched/cputime.c`, `thread_group_cputime`), so read first it
+/// would lag behind the threads by up to a tick each.
+fn take(
+    tasks: &mut Tasks,
+    clocks: Clocks,
+    known: &mut Vec<u32>,
+    snapshot: &mut Snapshot,
+) -> Result<(), String> {
+    snapshot.listed_at_ns = (clocks.monotonic_ns)().map_err(without_monotonic)?;
+    let mut roll = Clocked {
+        tasks,
+        threads: &mut snapshot.threads,
+    };
+    roll::bring_up_to_date(&mut roll, known)?;
+    snapshot.process_cpu = clocks
+        .process_cpu()
+        .map_err(|e| format!("CLOCK_PROCESS_CPUTIME_ID: {e}"));
+    snapshot.cpu_lag_ns = tasks.cpu_lag_ns();
+    Ok(())
+}
+
+/// Whether every clock could be read, and there was one.
+fn is_without_fault(snapshot: &Snapshot) -> bool {
+    !snapshot.threads.is_empty()
+        && snapshot.process_cpu.is_ok()
+        && snapshot.threads.iter().all(|thread| thread.cpu.is_ok())
+}
+
+/// The roll of the process's threads: those live whose clocks answer.
+struct Clocked<'a> {
+    tasks: &'a mut Tasks,
+    threads: &'a mut Vec<ThreadReading>,
+}
+
+impl Roll for Clocked<'_> {
+    fn count(&self) -> Option<usize> {
+        self.tasks.folder.count()
+    }
+
+    fn list(&mut self, known: &mut Vec<u32>) -> Result<(), String> {
+        self.tasks.folder.list(known)
+    }
+
+    fn keep_living(&mut self, known: &mut Vec<u32>) -> Result<(), String> {
+        self.tasks
+            .read_clocks(known, self.threads)
+            .map_err(without_monotonic)?;
+        known.clear();
+        known.extend(
+            self.threads
+                .iter()
+                .filter_map(|thread| u32::try_from(thread.tid).ok()),
+        );
+        Ok(())
+    }
+}
+
+fn without_monotonic(error: io::Error) -> String {
+    format!("CLOCK_MONOTONIC: {error}")
+}
+
+#[cfg(test)]
+mod budget;
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,13 @@
 //! The files of `/proc/self` that a snapshot needs, and their formats (proc(5)).
 
+use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
 use nix::unistd::{SysconfVar, sysconf};
 
+use crate::name::Name;
 use crate::snapshot::Reading;
 
 pub(super) struct Memory {
@@ -12,17 +15,43 @@ pub(super) struct Memory {
     pub(super) virtual_kb: u64,
 }
 
-pub(super) fn memory(proc: &Path) -> Reading<Memory> {
-    let statm = proc.join("self/statm");
-    let named = |e: io::Error| format!("{}: {e}", statm.display());
-    let (virtual_pages, resident_pages) = std::fs::read(&statm)
-        .and_then(|text| parse_statm(&text))
-        .map_err(named)?;
-    let page_size = system_constant(SysconfVar::PAGE_SIZE).map_err(|e| format!("the page size: {e}"))?;
-    Ok(Memory {
-        resident_kb: resident_pages.saturating_mul(page_size) / 1024,
-        virtual_kb: virtual_pages.saturating_mul(page_size) / 1024,
-    })
+/// `/proc/self/statm`, open.
+pub(super) struct Statm {
+    path: PathBuf,
+    file: File,
+}
+
+impl Statm {
+    pub(super) fn open(proc: &Path) -> Reading<Self> {
+        let path = proc.join("self/statm");
+        match File::open(&path) {
+            Ok(file) => Ok(Self { path, file }),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        }
+    }
+
+    pub(super) fn memory(&self) -> Reading<Memory> {
+        // Seven numbers.
+        let mut text = [0; 256];
+        let (virtual_pages, resident_pages) = retrying(|| self.file.read_at(&mut text, 0))
+            .and_then(|length| parse_statm(&text[..length]))
+            .map_err(|error| format!("{}: {error}", self.path.display()))?;
+        let page_size = system_constant(SysconfVar::PAGE_SIZE).map_err(|e| format!("the page size: {e}"))?;
+        Ok(Memory {
+            resident_kb: resident_pages.saturating_mul(page_size) / 1024,
+            virtual_kb: virtual_pages.saturating_mul(page_size) / 1024,
+        })
+    }
+}
+
+/// Reads again when a signal came between.
+pub(super) fn retrying<T>(mut read: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match read() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
 }
 
 /// A positive value of sysconf(3).
@@ -52,9 +81,10 @@ pub(super) struct Schedstat {
 }
 
 pub(super) fn parse_schedstat(text: &[u8]) -> io::Result<Schedstat> {
-    let fields: Option<Vec<u64>> = numbers(text).collect();
-    match fields.as_deref() {
-        Some(&[cpu_ns, _waited_ns, timeslices]) => Ok(Schedstat { cpu_ns, timeslices }),
+    let mut fields = numbers(text);
+    let mut next = || fields.next().flatten();
+    match (next(), next(), next(), fields.next()) {
+        (Some(cpu_ns), Some(_waited_ns), Some(timeslices), None) => Ok(Schedstat { cpu_ns, timeslices }),
         _ => Err(malformed("not in the form of schedstat")),
     }
 }
@@ -72,8 +102,8 @@ pub(super) fn parse_stat_ticks(text: &[u8]) -> io::Result<u64> {
 }
 
 /// A thread's name, from `task/<tid>/comm`: the kernel ends it with one newline. It can hold any bytes but NUL.
-pub(super) fn parse_comm(text: &[u8]) -> String {
-    String::from_utf8_lossy(text.strip_suffix(b"\n").unwrap_or(text)).into_owned()
+pub(super) fn parse_comm(text: &[u8]) -> Name {
+    Name::new(text.strip_suffix(b"\n").unwrap_or(text))
 }
 
 fn numbers(text: &[u8]) -> impl Iterator<Item = Option<u64>> {
@@ -145,14 +175,14 @@ mod tests {
     #[test]
     fn a_name_loses_one_newline_and_nothing_else() {
         for (comm, name) in [
-            (&b"tokio-rt-worker\n"[..], "tokio-rt-worker"),
-            (b"two\nlines\n\n", "two\nlines\n"),
-            (b"a) (b\n", "a) (b"),
-            (b"\xffbad\n", "\u{fffd}bad"),
-            (b"\n", ""),
-            (b"", ""),
+            (&b"tokio-rt-worker\n"[..], &b"tokio-rt-worker"[..]),
+            (b"two\nlines\n\n", b"two\nlines\n"),
+            (b"a) (b\n", b"a) (b"),
+            (b"\xffbad\n", b"\xffbad"),
+            (b"\n", b""),
+            (b"", b""),
         ] {
-            assert_eq!(parse_comm(comm), name);
+            assert_eq!(parse_comm(comm), Name::new(name));
         }
     }
 
@@ -161,7 +191,7 @@ mod tests {
         let proc = tempfile::tempdir().expect("a temporary directory");
         std::fs::create_dir(proc.path().join("self")).expect("self");
         std::fs::write(proc.path().join("self/statm"), "5000 700 300 20 0 900 0\n").expect("statm");
-        let memory = memory(proc.path()).expect("memory");
+        let memory = Statm::open(proc.path()).expect("statm").memory().expect("memory");
         let page_kb = system_constant(SysconfVar::PAGE_SIZE).expect("a page size") / 1024;
         assert_eq!(
             (memory.virtual_kb, memory.resident_kb),
@@ -171,7 +201,7 @@ mod tests {
 
     #[test]
     fn missing_statm_is_named() {
-        let reason = memory(Path::new("/nowhere")).err().expect("no such file");
+        let reason = Statm::open(Path::new("/nowhere")).err().expect("no such file");
         assert!(
             reason.contains("/nowhere/self/statm") && reason.contains("No such file"),
             "{reason}"

@@ -1,24 +1,24 @@
-//! The threads of this process: which there are, what they are called, what they used.
+//! What the threads used and what they are called, from the best source there is.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::unistd::{SysconfVar, getpid, gettid};
 
-use super::{clock, procfs};
-use crate::snapshot::{CpuReading, Reading};
-
-/// Reads a thread's CPU clock, in ns.
-pub(super) type ThreadClock = fn(u32) -> io::Result<u64>;
+use super::clock::Clocks;
+use super::folder::Folder;
+use super::procfs;
+use crate::name::Name;
+use crate::snapshot::{CpuReading, Reading, ThreadReading};
+use crate::stamp;
 
 /// The threads as `/proc` numbers them.
 pub(super) struct Tasks {
-    folder: PathBuf,
-    thread_clock: ThreadClock,
+    pub(super) folder: Folder,
+    clocks: Clocks,
     source: Reading<CpuSource>,
 }
 
@@ -33,8 +33,16 @@ enum CpuSource {
     Stat,
 }
 
+/// The most threads that are read between two stamps. They take a microsecond or two.
+const BLOCK: usize = 8;
+
 impl CpuSource {
     const BEST_FIRST: [Self; 3] = [Self::Clock, Self::Schedstat, Self::Stat];
+
+    /// How many threads to read between two stamps: reading a file takes as long as a block of clocks.
+    fn block(self) -> usize {
+        if self == Self::Clock { BLOCK } else { 1 }
+    }
 }
 
 impl fmt::Display for CpuSource {
@@ -49,13 +57,13 @@ impl fmt::Display for CpuSource {
 
 impl Tasks {
     /// Finds the calling thread in `proc`, and with it the best source of CPU time that answers.
-    pub(super) fn open(proc: &Path, thread_clock: ThreadClock) -> Result<Self, String> {
+    pub(super) fn open(proc: &Path, clocks: Clocks) -> Result<Self, String> {
         let thread_self = proc.join("thread-self");
         let own = fs::read_link(&thread_self)
             .map_err(|e| format!("{}: {e}; is /proc mounted?", thread_self.display()))?;
         let tasks = Self {
-            folder: proc.join("self/task"),
-            thread_clock,
+            folder: Folder::open(proc)?,
+            clocks,
             source: Ok(CpuSource::Clock),
         };
         Ok(Self {
@@ -64,46 +72,61 @@ impl Tasks {
         })
     }
 
-    /// The tids of all threads, ascending.
-    ///
-    /// The kernel resumes a listing by position when the thread that it stood at has ended (`fs/proc/base.c`,
-    /// `first_tid`), and then passes over a living one for each that ended before it. That is rare, and two
-    /// listings in a row that pass over the same thread rarer still.
-    pub(super) fn list(&self) -> Result<BTreeSet<u32>, String> {
-        let named = |e: io::Error| format!("{}: {e}", self.folder.display());
-        let mut tids = BTreeSet::new();
-        for _ in 0..2 {
-            for entry in fs::read_dir(&self.folder).map_err(named)? {
-                let name = entry.map_err(named)?.file_name();
-                tids.extend(name.to_str().and_then(|name| name.parse::<u32>().ok()));
+    /// CPU time of those of these threads that have not ended.
+    pub(super) fn read_clocks(&self, tids: &[u32], threads: &mut Vec<ThreadReading>) -> io::Result<()> {
+        threads.clear();
+        let mut push = |tid: u32, cpu| {
+            threads.push(ThreadReading {
+                tid: tid.into(),
+                cpu,
+                name: None,
+            });
+        };
+        let source = match &self.source {
+            Ok(source) => *source,
+            Err(reason) => {
+                tids.iter().for_each(|tid| push(*tid, Err(reason.clone())));
+                return Ok(());
+            }
+        };
+        for block in tids.chunks(source.block()) {
+            let read = || {
+                let mut readings = [const { None }; BLOCK];
+                for (reading, tid) in readings.iter_mut().zip(block) {
+                    *reading = alive(self.cpu_ns(source, *tid), &source);
+                }
+                Ok(readings)
+            };
+            let (readings, stamp) = stamp::stamped(self.clocks.monotonic_ns, read)?;
+            for (index, (tid, reading)) in block.iter().zip(readings).enumerate() {
+                if let Some(reading) = reading {
+                    let at_ns = stamp.part_ns(index, block.len());
+                    push(*tid, reading.map(|cpu_ns| CpuReading { cpu_ns, at_ns }));
+                }
             }
         }
-        Ok(tids)
-    }
-
-    /// CPU time of one thread; `None` when it has ended.
-    pub(super) fn cpu(&self, tid: u32) -> Option<Reading<CpuReading>> {
-        match &self.source {
-            Ok(source) => alive(clock::stamped(|| self.cpu_ns(*source, tid)), source),
-            Err(reason) => Some(Err(reason.clone())),
-        }
+        Ok(())
     }
 
     /// Name of one thread; `None` when it has ended.
-    pub(super) fn name(&self, tid: u32) -> Option<Reading<String>> {
-        let comm = self.read(tid, "comm").map(|text| procfs::parse_comm(&text));
+    pub(super) fn name(&self, tid: u32) -> Option<Reading<Name>> {
+        let comm = self
+            .folder
+            .read(tid, "comm", &mut [0; 64])
+            .map(procfs::parse_comm);
         alive(comm, &"comm")
+    }
+
+    /// Whether a thread's CPU time moves whenever it runs.
+    pub(super) fn is_exact(&self) -> bool {
+        self.source == Ok(CpuSource::Clock)
     }
 
     /// How far the CPU time of a running thread may lag: not at all, or by a tick of the slowest kernel (and of
     /// `stat`). Where nobody reads the threads' clocks, the process's lags as they do.
     pub(super) fn cpu_lag_ns(&self) -> u64 {
         const TICK_NS: u64 = 10_000_000;
-        if self.source == Ok(CpuSource::Clock) {
-            0
-        } else {
-            TICK_NS
-        }
+        if self.is_exact() { 0 } else { TICK_NS }
     }
 
     /// `own` is where `/proc/thread-self` leads. The calling thread runs, so a source that does not answer for it
@@ -139,10 +162,10 @@ impl Tasks {
 
     fn cpu_ns(&self, source: CpuSource, tid: u32) -> io::Result<u64> {
         match source {
-            CpuSource::Clock => (self.thread_clock)(tid),
+            CpuSource::Clock => (self.clocks.thread_cpu_ns)(tid),
             CpuSource::Schedstat => Ok(self.schedstat(tid)?.cpu_ns),
             CpuSource::Stat => {
-                let ticks = procfs::parse_stat_ticks(&self.read(tid, "stat")?)?;
+                let ticks = procfs::parse_stat_ticks(self.folder.read(tid, "stat", &mut [0; 1024])?)?;
                 let ticks_per_second = procfs::system_constant(SysconfVar::CLK_TCK)?;
                 Ok(ticks.saturating_mul(1_000_000_000 / ticks_per_second))
             }
@@ -150,11 +173,7 @@ impl Tasks {
     }
 
     fn schedstat(&self, tid: u32) -> io::Result<procfs::Schedstat> {
-        procfs::parse_schedstat(&self.read(tid, "schedstat")?)
-    }
-
-    fn read(&self, tid: u32, file: &str) -> io::Result<Vec<u8>> {
-        fs::read(self.folder.join(tid.to_string()).join(file))
+        procfs::parse_schedstat(self.folder.read(tid, "schedstat", &mut [0; 128])?)
     }
 }
 
@@ -209,8 +228,12 @@ mod tests {
             self
         }
 
-        fn open(&self, thread_clock: ThreadClock) -> Tasks {
-            Tasks::open(self.0.path(), thread_clock).expect("tasks")
+        fn open(&self, thread_cpu_ns: fn(u32) -> io::Result<u64>) -> Tasks {
+            let clocks = Clocks {
+                thread_cpu_ns,
+                ..Clocks::SYSTEM
+            };
+            Tasks::open(self.0.path(), clocks).expect("tasks")
         }
     }
 
@@ -226,8 +249,22 @@ mod tests {
         Err(Errno::EPERM.into())
     }
 
+    /// CPU time of one thread; `None` when it has ended.
+    fn cpu(tasks: &Tasks, tid: u32) -> Option<Reading<u64>> {
+        let mut threads = Vec::new();
+        tasks.read_clocks(&[tid], &mut threads).expect("stamps");
+        threads.pop().map(|thread| thread.cpu.map(|cpu| cpu.cpu_ns))
+    }
+
     fn cpu_ns(tasks: &Tasks, tid: u32) -> u64 {
-        tasks.cpu(tid).expect("alive").expect("a reading").cpu_ns
+        cpu(tasks, tid).expect("alive").expect("a reading")
+    }
+
+    fn listed(tasks: &mut Tasks) -> Result<Vec<u32>, String> {
+        let mut tids = Vec::new();
+        tasks.folder.list(&mut tids)?;
+        tids.sort_unstable();
+        Ok(tids)
     }
 
     #[test]
@@ -278,10 +315,10 @@ mod tests {
         let proc = FakeProc::outer()
             .with(77, "comm", "main\n")
             .with(77, "schedstat", "0 0 0");
-        let tasks = proc.open(answers);
-        assert_eq!(tasks.list().expect("a list"), BTreeSet::from([77]));
-        assert_eq!(tasks.name(77), Some(Ok("main".to_owned())));
-        let reason = tasks.cpu(77).expect("alive").expect_err("no source");
+        let mut tasks = proc.open(answers);
+        assert_eq!(listed(&mut tasks), Ok(vec![77]));
+        assert_eq!(tasks.name(77), Some(Ok(Name::new(b"main"))));
+        let reason = cpu(&tasks, 77).expect("alive").expect_err("no source");
         for part in [
             "another pid namespace",
             "schedstat: this kernel does not keep it",
@@ -293,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_proc_that_is_not_there_or_knows_no_thread_self_is_named() {
-        let reason = Tasks::open(Path::new("/nowhere"), answers)
+        let reason = Tasks::open(Path::new("/nowhere"), Clocks::SYSTEM)
             .err()
             .expect("no /proc");
         assert!(
@@ -301,25 +338,52 @@ mod tests {
             "{reason}"
         );
         let proc = FakeProc::new("..").with(77, "stat", STAT);
-        let reason = proc.open(answers).cpu(77).expect("alive").expect_err("no source");
+        let reason = cpu(&proc.open(answers), 77)
+            .expect("alive")
+            .expect_err("no source");
         assert!(reason.contains("leads to no thread"), "{reason}");
     }
 
     #[test]
-    fn a_listing_has_every_tid_once_and_nothing_else() {
+    fn listings_can_be_repeated_and_counted_and_have_nothing_but_tids() {
         let proc = FakeProc::inner()
             .with(9, "comm", "")
             .with(10, "comm", "")
             .with(3, "comm", "");
+        let mut tasks = proc.open(answers);
+        for _ in 0..2 {
+            assert_eq!(listed(&mut tasks), Ok(vec![3, 9, 10]));
+        }
         fs::create_dir(proc.0.path().join("self/task/x1")).expect("a folder");
-        assert_eq!(
-            Vec::from_iter(proc.open(answers).list().expect("a list")),
-            [3, 9, 10]
-        );
+        assert_eq!(listed(&mut tasks), Ok(vec![3, 9, 10]));
+
         let proc = FakeProc::inner();
         fs::remove_dir(proc.0.path().join("self/task")).expect("an empty folder");
-        let reason = proc.open(answers).list().expect_err("no folder");
-        assert!(reason.contains("self/task: No such file"), "{reason}");
+        let reason = Tasks::open(proc.0.path(), Clocks::SYSTEM)
+            .err()
+            .expect("no folder");
+        assert!(
+            reason.contains("self/task: No such file") || reason.contains("self/task: ENOENT"),
+            "{reason}"
+        );
+    }
+
+    #[test]
+    fn more_threads_than_fit_between_two_stamps_are_read_in_order() {
+        let proc = FakeProc::inner().with(own_tid(), "comm", "");
+        let tasks = proc.open(|tid| Ok(u64::from(tid) * 10));
+        let tids: Vec<u32> = (1..=BLOCK as u32 * 2 + 3).collect();
+        let mut threads = Vec::new();
+        tasks.read_clocks(&tids, &mut threads).expect("stamps");
+        let read: Vec<_> = threads
+            .iter()
+            .map(|thread| (thread.tid, thread.cpu.clone()))
+            .collect();
+        assert_eq!(read.len(), tids.len());
+        for (tid, cpu) in &read {
+            assert_eq!(cpu.as_ref().expect("read").cpu_ns, tid * 10);
+        }
+        assert!(read.is_sorted_by_key(|(_, cpu)| cpu.as_ref().expect("read").at_ns));
     }
 
     #[test]
@@ -334,8 +398,8 @@ mod tests {
         }
         let proc = FakeProc::inner();
         let tasks = proc.open(by_tid);
-        assert!(tasks.cpu(1).is_none() && tasks.cpu(2).is_none());
-        let reason = tasks.cpu(3).expect("alive").expect_err("refused");
+        assert!(cpu(&tasks, 1).is_none() && cpu(&tasks, 2).is_none());
+        let reason = cpu(&tasks, 3).expect("alive").expect_err("refused");
         assert!(
             reason.starts_with("thread CPU clock: Operation not permitted"),
             "{reason}"

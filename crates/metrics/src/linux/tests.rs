@@ -1,5 +1,6 @@
 //! Snapshots of this very test process, with threads that come and go.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::thread;
@@ -9,18 +10,41 @@ use nix::errno::Errno;
 use nix::unistd::gettid;
 
 use super::*;
-use crate::report::ProcessReport;
-use crate::snapshot::{CpuReading, difference};
+use crate::snapshot::CpuReading;
 
 fn own_tid() -> u64 {
     gettid().as_raw().unsigned_abs().into()
+}
+
+/// A snapshot by a backend that keeps nothing yet.
+fn snapshot() -> Snapshot {
+    snapshot_by(&mut Backend::new())
+}
+
+fn snapshot_by(backend: &mut Backend) -> Snapshot {
+    backend.handles = Some(backend.begin().expect("a snapshot"));
+    backend.before.clone()
+}
+
+/// A report of the clocks alone.
+fn report(before: &Snapshot, after: &Snapshot) -> ProcessReport {
+    let unread = || Err("not asked for".to_owned());
+    let at_end = AtEnd {
+        rss_kb: unread(),
+        vm_size_kb: unread(),
+        footprint_kb: None,
+        uptime: Err("not asked for".to_owned()),
+    };
+    let mut report = ProcessReport::empty();
+    difference(before, after, at_end, Duration::ZERO, &mut report).expect("a report");
+    report
 }
 
 /// Spins until the calling thread's clock shows `cpu_ns`; gives what it showed last.
 fn spin_for(cpu_ns: u64) -> u64 {
     let tid = own_tid().try_into().expect("a tid");
     loop {
-        let spun_ns = clock::thread_cpu_ns(tid).expect("own clock");
+        let spun_ns = (Clocks::SYSTEM.thread_cpu_ns)(tid).expect("own clock");
         if spun_ns >= cpu_ns {
             return spun_ns;
         }
@@ -102,6 +126,48 @@ fn faults_of_difference(before: &Snapshot, after: &Snapshot, report: &ProcessRep
     faults
 }
 
+/// Threads that stay for as long as this.
+pub(super) struct Parked {
+    tids: Vec<u64>,
+    _unpark: Vec<mpsc::Sender<()>>,
+}
+
+impl Parked {
+    pub(super) fn start(count: usize) -> Self {
+        let (born, births) = mpsc::channel();
+        let park = |_| {
+            let (unpark, parked) = mpsc::channel::<()>();
+            let born = born.clone();
+            thread::spawn(move || {
+                born.send(own_tid()).expect("the test waits");
+                parked.recv().expect_err("the test only hangs up");
+            });
+            unpark
+        };
+        let unpark = (0..count).map(park).collect();
+        let tids = births.iter().take(count).collect();
+        Self {
+            tids,
+            _unpark: unpark,
+        }
+    }
+
+    /// Those that a snapshot has lost.
+    fn faults_of_snapshot(&self, snapshot: &Snapshot) -> Vec<String> {
+        let is_there = |tid: &&u64| {
+            snapshot
+                .threads
+                .binary_search_by_key(*tid, |thread| thread.tid)
+                .is_err()
+        };
+        self.tids
+            .iter()
+            .filter(is_there)
+            .map(|tid| format!("{tid} is lost"))
+            .collect()
+    }
+}
+
 /// Ends what waits for the flag even when a test panics.
 struct SetOnDrop<'a>(&'a AtomicBool);
 
@@ -131,35 +197,51 @@ fn with_churn(work: impl FnOnce()) {
     });
 }
 
-#[test]
-fn threads_that_come_and_go_leave_nothing_impossible() {
+/// Differences of snapshots by backends that are new or kept, between births and deaths by the thousand.
+fn differences_under_churn(mut backend_for: impl FnMut() -> Backend, mut put_back: impl FnMut(Backend)) {
+    let parked = Parked::start(20);
     with_churn(|| {
         let started = Instant::now();
         let mut differences = 0;
-        while started.elapsed() < Duration::from_secs(2) || differences < 50 {
+        while started.elapsed() < Duration::from_secs(1) || differences < 50 {
             let asked = Duration::from_millis([0, 0, 1, 5, 20][differences % 5]);
-            let before = snapshot().expect("a snapshot");
-            thread::sleep(asked);
-            let after = snapshot().expect("a snapshot");
-            let report = difference(&before, after.clone(), asked).expect("a report");
+            let mut backend = backend_for();
+            let mut report = ProcessReport::empty();
+            backend
+                .sample(asked, || thread::sleep(asked), &mut report)
+                .expect("a report");
+            let (before, after) = (&backend.before, &backend.after);
             let faults = [
-                faults_of_snapshot(&before),
-                faults_of_snapshot(&after),
-                faults_of_difference(&before, &after, &report),
+                parked.faults_of_snapshot(before),
+                parked.faults_of_snapshot(after),
+                faults_of_snapshot(before),
+                faults_of_snapshot(after),
+                faults_of_difference(before, after, &report),
             ];
             assert_eq!(
                 faults.concat(),
                 Vec::<String>::new(),
                 "difference {differences}, {asked:?}"
             );
+            put_back(backend);
             differences += 1;
         }
     });
 }
 
 #[test]
+fn threads_that_come_and_go_leave_nothing_impossible() {
+    differences_under_churn(Backend::new, drop);
+    let kept = Cell::new(None);
+    differences_under_churn(
+        || kept.take().unwrap_or_else(Backend::new),
+        |backend| kept.set(Some(backend)),
+    );
+}
+
+#[test]
 fn the_checks_under_churn_see_what_is_impossible() {
-    let sound = snapshot().expect("a snapshot");
+    let sound = snapshot();
     assert_eq!(faults_of_snapshot(&sound), Vec::<String>::new());
 
     let mut lagging = sound.clone();
@@ -180,8 +262,8 @@ fn the_checks_under_churn_see_what_is_impossible() {
     };
     assert_eq!(faults_of_snapshot(&empty), ["the sampling thread is not listed"]);
 
-    let mut late = snapshot().expect("a snapshot");
-    let report = difference(&sound, late.clone(), Duration::ZERO).expect("a report");
+    let mut late = snapshot();
+    let report = report(&sound, &late);
     let mut twice = report.clone();
     twice
         .threads
@@ -215,7 +297,7 @@ fn the_checks_under_churn_see_what_is_impossible() {
 fn a_thread_born_in_the_window_is_charged_its_clock() {
     let (born, births) = mpsc::channel();
     let (end, ends) = mpsc::channel::<()>();
-    let before = snapshot().expect("a snapshot");
+    let before = snapshot();
     let (tid, spun_ns, after) = thread::scope(|scope| {
         scope.spawn(move || {
             born.send((own_tid(), spin_for(20_000_000)))
@@ -225,7 +307,7 @@ fn a_thread_born_in_the_window_is_charged_its_clock() {
         let (tid, spun_ns) = births
             .recv_timeout(Duration::from_secs(60))
             .expect("20 ms of CPU time");
-        let after = snapshot().expect("a snapshot");
+        let after = snapshot();
         drop(end);
         (tid, spun_ns, after)
     });
@@ -235,7 +317,7 @@ fn a_thread_born_in_the_window_is_charged_its_clock() {
         .find(|thread| thread.tid == tid)
         .map(cpu_of)
         .expect("it lives");
-    let report = difference(&before, after, Duration::ZERO).expect("a report");
+    let report = report(&before, &after);
     let thread = report
         .threads
         .iter()
@@ -251,16 +333,33 @@ fn a_thread_born_in_the_window_is_charged_its_clock() {
     );
 }
 
+/// Refuses threads' clocks on threads that were told to.
+fn can_refuse(tid: u32) -> io::Result<u64> {
+    if REFUSED.get() {
+        return Err(Errno::EPERM.into());
+    }
+    (Clocks::SYSTEM.thread_cpu_ns)(tid)
+}
+
+thread_local! {
+    static REFUSED: Cell<bool> = const { Cell::new(false) };
+}
+
+fn that_can_refuse() -> Backend {
+    let clocks = Clocks {
+        thread_cpu_ns: can_refuse,
+        ..Clocks::SYSTEM
+    };
+    Backend::on("/proc".into(), clocks)
+}
+
 #[test]
 fn the_fallbacks_tell_of_real_threads_what_the_clocks_tell() {
-    fn refuses(_: u32) -> std::io::Result<u64> {
-        Err(Errno::EPERM.into())
-    }
     // Use enough for the coarse sources to see it.
     spin_for(100_000_000);
-    let exact = snapshot().expect("a snapshot");
-    let coarse = snapshot_of(Path::new("/proc"), refuses).expect("a snapshot");
-    let later = snapshot().expect("a snapshot");
+    let exact = snapshot();
+    let coarse = snapshot_by(&mut Backend::without_thread_clocks());
+    let later = snapshot();
     let own = |snapshot: &Snapshot| {
         snapshot
             .threads
@@ -281,10 +380,76 @@ fn the_fallbacks_tell_of_real_threads_what_the_clocks_tell() {
 }
 
 #[test]
-fn without_proc_there_is_a_reason() {
-    let reason = snapshot_of(Path::new("/nowhere"), clock::thread_cpu_ns).expect_err("no /proc");
+fn clocks_that_stop_answering_are_replaced_by_the_fallback_and_come_back() {
+    let mut backend = that_can_refuse();
+    for (refused, lag_ns) in [
+        (false, 0),
+        (false, 0),
+        (true, 10_000_000),
+        (true, 10_000_000),
+        (false, 0),
+    ] {
+        REFUSED.set(refused);
+        let snapshot = snapshot_by(&mut backend);
+        assert_eq!(snapshot.cpu_lag_ns, lag_ns, "refused: {refused}");
+        assert!(is_without_fault(&snapshot), "{snapshot:?}");
+    }
+}
+
+#[test]
+fn births_and_deaths_between_samples_are_noticed() {
+    let mut backend = Backend::new();
+    let first = snapshot_by(&mut backend);
+    let parked = Parked::start(5);
+    assert_eq!(parked.faults_of_snapshot(&first).len(), 5, "not born yet");
+    assert_eq!(parked.faults_of_snapshot(&snapshot_by(&mut backend)), [""; 0]);
+    let tids = parked.tids.clone();
+    drop(parked);
+    let started = Instant::now();
+    // They end in their own time.
+    while snapshot_by(&mut backend)
+        .threads
+        .iter()
+        .any(|thread| tids.contains(&thread.tid))
+    {
+        assert!(
+            started.elapsed() < Duration::from_secs(60),
+            "a thread that ended stays"
+        );
+    }
+}
+
+#[test]
+fn a_thread_that_renames_itself_is_read_again() {
+    let mut backend = Backend::new();
+    let mut name = |name: &str| {
+        std::fs::write("/proc/thread-self/comm", name).expect("a thread may rename itself");
+        let mut report = ProcessReport::empty();
+        backend
+            .sample(Duration::ZERO, || (), &mut report)
+            .expect("a report");
+        let own = report.threads.into_iter().find(|thread| thread.tid == own_tid());
+        own.expect("alive").name
+    };
+    for expected in ["one", "another", "one"] {
+        assert_eq!(name(expected).as_deref(), Some(expected));
+    }
+}
+
+#[test]
+fn a_backend_that_failed_works_again_when_proc_is_back() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let proc = root.path().join("proc");
+    let mut backend = Backend::on(proc.clone(), Clocks::SYSTEM);
+    let mut report = ProcessReport::empty();
+    let mut sample = || backend.sample(Duration::MAX, || (), &mut report);
     assert_eq!(
-        reason,
-        "/nowhere/thread-self: No such file or directory (os error 2); is /proc mounted?"
+        sample(),
+        Err(format!(
+            "{}/thread-self: No such file or directory (os error 2); is /proc mounted?",
+            proc.display()
+        ))
     );
+    std::os::unix::fs::symlink("/proc", &proc).expect("a link");
+    assert_eq!(sample(), Ok(()));
 }

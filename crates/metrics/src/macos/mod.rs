@@ -25,17 +25,68 @@ mod tests;
 
 use std::convert::Infallible;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use self::cpu::Source;
 use self::kernel::Kernel;
-use crate::snapshot::{CpuReading, Snapshot};
-use crate::stamp;
+use self::threads::Listed;
+use crate::report::ProcessReport;
+use crate::snapshot::{AtEnd, CpuReading, Snapshot, difference};
+use crate::stamp::{self, Stamp};
 use crate::uptime::uptime;
 
-#[cfg(target_os = "macos")]
-pub(crate) fn snapshot() -> Result<Snapshot, String> {
-    static CPU_SOURCE: OnceLock<Source> = OnceLock::new();
-    take(&xnu::Xnu, &CPU_SOURCE)
+/// What a sampler keeps between samples: memory to be used again. No right to a port is held but during a sample.
+pub(crate) struct Backend {
+    before: Snapshot,
+    after: Snapshot,
+}
+
+impl Backend {
+    pub(crate) fn new() -> Self {
+        Self {
+            before: Snapshot::empty(),
+            after: Snapshot::empty(),
+        }
+    }
+
+    #[cfg(target_os = "macos")]
+    pub(crate) fn without_thread_clocks() -> Self {
+        Self::new()
+    }
+
+    #[cfg(target_os = "macos")]
+    pub(crate) fn sample(
+        &mut self,
+        asked: Duration,
+        pause: impl FnOnce(),
+        report: &mut ProcessReport,
+    ) -> Result<(), String> {
+        static CPU_SOURCE: OnceLock<Source> = OnceLock::new();
+        self.sample_of(&xnu::Xnu, &CPU_SOURCE, asked, pause, report)
+    }
+
+    /// Two snapshots with `pause` between them.
+    fn sample_of(
+        &mut self,
+        kernel: &dyn Kernel,
+        cpu_source: &OnceLock<Source>,
+        asked: Duration,
+        pause: impl FnOnce(),
+        report: &mut ProcessReport,
+    ) -> Result<(), String> {
+        let listed = take(kernel, cpu_source, &Listed::nothing(), &mut self.before)?;
+        pause();
+        drop(take(kernel, cpu_source, &listed, &mut self.after)?);
+        drop(listed);
+        let memory = memory::read(kernel);
+        let at_end = AtEnd {
+            rss_kb: memory.rss_kb,
+            vm_size_kb: memory.vm_size_kb,
+            footprint_kb: Some(memory.footprint_kb),
+            uptime: uptime(),
+        };
+        difference(&self.before, &self.after, at_end, asked, report)
+    }
 }
 
 #[cfg(target_os = "macos")]
@@ -44,7 +95,7 @@ pub(crate) fn census() -> crate::Census {
 }
 
 /// What `read` reads, and when.
-fn stamped<T>(kernel: &dyn Kernel, read: impl Fn() -> T) -> (T, u64) {
+fn stamped<T>(kernel: &dyn Kernel, read: impl Fn() -> T) -> (T, Stamp) {
     let Ok(stamped) = stamp::stamped(|| Ok::<_, Infallible>(kernel.monotonic_ns()), || Ok(read()));
     stamped
 }
@@ -52,21 +103,22 @@ fn stamped<T>(kernel: &dyn Kernel, read: impl Fn() -> T) -> (T, u64) {
 /// A running thread's counters move when it leaves its processor or its time slice ends, every 10 ms.
 const CPU_LAG_NS: u64 = 10_000_000;
 
-fn take(kernel: &dyn Kernel, cpu_source: &OnceLock<Source>) -> Result<Snapshot, String> {
-    let listed_at_ns = kernel.monotonic_ns();
-    let threads = threads::read(kernel)?;
+/// Reads the clocks; `earlier` is the listing of the snapshot before this one, whose rights are still held.
+fn take<'k>(
+    kernel: &'k dyn Kernel,
+    cpu_source: &OnceLock<Source>,
+    earlier: &Listed<'_>,
+    snapshot: &mut Snapshot,
+) -> Result<Listed<'k>, String> {
+    snapshot.listed_at_ns = kernel.monotonic_ns();
+    snapshot.cpu_lag_ns = CPU_LAG_NS;
+    let listed = Listed::read(kernel, earlier, &mut snapshot.threads)?;
     // After the threads' clocks, so that the process's never lags behind their sum.
-    let (process_cpu, at_ns) = stamped(kernel, || cpu::process_cpu_ns(kernel, cpu_source));
-    let process_cpu = process_cpu.map(|cpu_ns| CpuReading { cpu_ns, at_ns });
-    let memory = memory::read(kernel);
-    Ok(Snapshot {
-        listed_at_ns,
-        threads,
-        process_cpu,
-        cpu_lag_ns: CPU_LAG_NS,
-        rss_kb: memory.rss_kb,
-        vm_size_kb: memory.vm_size_kb,
-        footprint_kb: Some(memory.footprint_kb),
-        uptime: uptime(),
-    })
+    let (process_cpu, stamp) = stamped(kernel, || cpu::process_cpu_ns(kernel, cpu_source));
+    snapshot.process_cpu = process_cpu.map(|cpu_ns| CpuReading {
+        cpu_ns,
+        at_ns: stamp.middle_ns(),
+    });
+    snapshot.put_in_order();
+    Ok(listed)
 }

@@ -145,7 +145,7 @@ fn every_event_before_every_call_leaves_the_books_balanced() {
     }
     tally.print(
         "every event before every call",
-        if cfg!(miri) { (40, 8, 2) } else { (1000, 300, 50) },
+        if cfg!(miri) { (40, 8, 2) } else { (1000, 280, 50) },
     );
 }
 

@@ -1,6 +1,7 @@
 //! The backend on a model kernel, wherever the tests run, and on the real one where that is a Mac.
 
 mod balance;
+mod budget;
 mod census;
 mod conformance;
 mod faults;
@@ -16,14 +17,23 @@ mod xnu;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use super::Backend;
+use super::cpu::Source;
 use super::kernel::Kernel;
+use super::threads::Listed;
 use crate::ProcessReport;
-use crate::snapshot::difference;
+use crate::snapshot::Snapshot;
 
 /// What [`crate::sample`] does, with the pause in the caller's hands.
 fn sample(kernel: &dyn Kernel, asked: Duration, pause: impl FnOnce()) -> Result<ProcessReport, String> {
-    let source = OnceLock::new();
-    let before = super::take(kernel, &source)?;
-    pause();
-    difference(&before, super::take(kernel, &source)?, asked)
+    let mut report = ProcessReport::empty();
+    Backend::new().sample_of(kernel, &OnceLock::new(), asked, pause, &mut report)?;
+    Ok(report)
+}
+
+/// The first snapshot of a sample.
+fn snapshot(kernel: &dyn Kernel, source: &OnceLock<Source>) -> Result<Snapshot, String> {
+    let mut snapshot = Snapshot::empty();
+    super::take(kernel, source, &Listed::nothing(), &mut snapshot)?;
+    Ok(snapshot)
 }

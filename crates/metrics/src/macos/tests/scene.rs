@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use mach_model::{Call, Config, Cpu, Event, Model, Tid};
 
-use super::sample;
+use super::{sample, snapshot};
 use crate::macos::kernel::Kernel;
-use crate::macos::take;
 use crate::{ProcessReport, ThreadMetrics};
 
 pub(super) const ASKED: Duration = Duration::from_secs(2);
@@ -93,7 +92,7 @@ impl Scene {
 /// The number of the call that asks the first thread for its clock: found by watching one snapshot.
 pub(super) fn first_thread_info() -> usize {
     let model = Model::new(Config::default());
-    take(&model, &OnceLock::new()).expect("a snapshot");
+    snapshot(&model, &OnceLock::new()).expect("a snapshot");
     let is_it = |call: &Call| *call == Call::ThreadExtendedInfo;
     model
         .calls_made()

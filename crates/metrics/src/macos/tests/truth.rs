@@ -5,11 +5,11 @@ use std::sync::OnceLock;
 use mach_model::{Call, Config, Event, Model, kern};
 
 use super::faulty::{Fault, Faulty};
-use super::sample;
 use super::scene::{ASKED, BUSY, PARKED, POINTS, Scene, first_thread_info};
+use super::{sample, snapshot};
 use crate::ProcessReport;
 use crate::macos::cpu::{self, Source};
-use crate::macos::{memory, take, threads};
+use crate::macos::memory;
 use crate::snapshot::Reading;
 
 fn no_pause() {}
@@ -171,14 +171,15 @@ fn a_thread_whose_clock_cannot_be_read_is_listed_with_the_reason() {
 fn a_list_without_one_living_thread_is_an_error_and_not_an_empty_list() {
     let model = Model::new(Config::default());
     model.refuse(Call::ThreadIdentifierInfo, kern::NOT_SUPPORTED);
-    let why = threads::read(&model).expect_err("the caller is alive");
+    let source = OnceLock::new();
+    let why = snapshot(&model, &source).expect_err("the caller is alive");
     assert!(
         why.contains("no living thread: THREAD_IDENTIFIER_INFO: KERN_NOT_SUPPORTED"),
         "{why}"
     );
     model.refuse(Call::TaskThreads, kern::INVALID_ARGUMENT);
     assert_eq!(
-        threads::read(&model).expect_err("refused"),
+        snapshot(&model, &source).expect_err("refused"),
         "task_threads: KERN_INVALID_ARGUMENT (0x4)"
     );
     assert_eq!(model.audit(), [""; 0]);
@@ -199,9 +200,13 @@ fn names_end_at_the_first_nul_or_at_64_bytes() {
     ] {
         let model = Model::new(Config::default());
         let tid = model.spawn(name, PARKED);
-        let threads = threads::read(&model).expect("threads");
-        let thread = threads.iter().find(|thread| thread.tid == tid).expect("listed");
-        assert_eq!(thread.name, Ok(expected));
+        let report = sample(&model, ASKED, || model.pass(1_000_000_000)).expect("a report");
+        let thread = report
+            .threads
+            .iter()
+            .find(|thread| thread.tid == tid)
+            .expect("listed");
+        assert_eq!(thread.name, Some(expected));
     }
 }
 
@@ -272,7 +277,7 @@ fn the_process_clock_is_read_after_those_of_the_threads() {
     let model = Model::new(Config::default());
     model.spawn("busy", BUSY);
     // Chosen beforehand: choosing reads the clock once more, which is not the reading that counts.
-    let snapshot = take(&model, &OnceLock::from(Source::AbsoluteTime)).expect("a snapshot");
+    let snapshot = snapshot(&model, &OnceLock::from(Source::AbsoluteTime)).expect("a snapshot");
     let at = |wanted: Call| {
         model
             .calls_made()
