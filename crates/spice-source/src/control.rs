@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::config::DrawRate;
+use crate::gap::Channel;
 use crate::lines::{Line, MAX_LINE_BYTES};
-use crate::source::Source;
+use crate::server::Server;
 
 /// What to write for a request, and whether that was the last one.
 #[derive(Debug)]
@@ -16,24 +17,37 @@ pub struct Answer {
     pub quit: bool,
 }
 
-/// Does what a line asks of `source`. Whatever the line is, there is an answer to it.
+/// Does what a line asks of `server`. Whatever the line is, there is an answer to it.
 #[must_use]
-pub fn answer(line: &Line, source: &Source) -> Answer {
+pub fn answer(line: &Line, server: &Server) -> Answer {
     let request = match parse(line) {
         Ok(request) => request,
         Err(rejection) => return rejection.into_answer(),
     };
-    let result = match &request.command {
-        Command::SetRate { draws_per_second } => {
-            source.set_rate(*draws_per_second);
-            json!({ "draws_per_second": draws_per_second })
-        }
-        Command::Stats => json!(source.stats()),
-        Command::Quit => json!({}),
+    let result = match carry_out(&request.command, server) {
+        Ok(result) => result,
+        Err(message) => return Rejection::new(Some(request.id), ErrorCode::BadState, message).into_answer(),
     };
     Answer {
         json: json!({ "id": request.id, "ok": true, "result": result }).to_string(),
         quit: matches!(request.command, Command::Quit),
+    }
+}
+
+fn carry_out(command: &Command, server: &Server) -> Result<Value, String> {
+    match command {
+        Command::SetRate { draws_per_second } if server.set_rate(*draws_per_second) => {
+            Ok(json!({ "draws_per_second": draws_per_second }))
+        }
+        Command::SetRate { .. } => {
+            Err("a proxy draws nothing: what there is comes from its server".to_owned())
+        }
+        Command::Gap { channel, opcode } => server
+            .send_gap(*channel, *opcode)
+            .map(|gap| json!(gap))
+            .map_err(|error| error.to_string()),
+        Command::Stats => Ok(server.stats()),
+        Command::Quit => Ok(json!({})),
     }
 }
 
@@ -46,6 +60,7 @@ struct Request {
 #[derive(Debug, PartialEq)]
 enum Command {
     SetRate { draws_per_second: DrawRate },
+    Gap { channel: Channel, opcode: Option<u16> },
     Stats,
     Quit,
 }
@@ -57,6 +72,7 @@ enum ErrorCode {
     LineTooLong,
     UnknownMethod,
     BadParams,
+    BadState,
 }
 
 #[derive(Debug, PartialEq)]
@@ -117,10 +133,14 @@ fn command(method: &str, params: &Value) -> Result<Command, (ErrorCode, String)>
             let SetRateParams { draws_per_second } = parse_params(params)?;
             Ok(Command::SetRate { draws_per_second })
         }
+        "gap" => {
+            let GapParams { channel, opcode } = parse_params(params)?;
+            Ok(Command::Gap { channel, opcode })
+        }
         "stats" => parse_params(params).map(|NoParams {}| Command::Stats),
         "quit" => parse_params(params).map(|NoParams {}| Command::Quit),
         _ => {
-            let message = "no such method: there are set_rate, stats and quit";
+            let message = "no such method: there are set_rate, gap, stats and quit";
             Err((ErrorCode::UnknownMethod, message.to_owned()))
         }
     }
@@ -130,6 +150,19 @@ fn command(method: &str, params: &Value) -> Result<Command, (ErrorCode, String)>
 #[serde(deny_unknown_fields)]
 struct SetRateParams {
     draws_per_second: DrawRate,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GapParams {
+    #[serde(default = "main_channel")]
+    channel: Channel,
+    opcode: Option<u16>,
+}
+
+/// The one that every session has, and that is not held up by draws.
+fn main_channel() -> Channel {
+    Channel::Main
 }
 
 #[derive(Deserialize)]
@@ -183,6 +216,22 @@ mod tests {
                 Command::Stats,
             ),
             (r#"{"id":2,"method":"quit","params":null}"#, 2, Command::Quit),
+            (
+                r#"{"id":3,"method":"gap"}"#,
+                3,
+                Command::Gap {
+                    channel: Channel::Main,
+                    opcode: None,
+                },
+            ),
+            (
+                r#"{"id":4,"method":"gap","params":{"channel":"display","opcode":65535}}"#,
+                4,
+                Command::Gap {
+                    channel: Channel::Display,
+                    opcode: Some(65_535),
+                },
+            ),
         ] {
             assert_eq!(parse_text(text), Ok(Request { id, command }), "{text}");
         }
@@ -212,6 +261,18 @@ mod tests {
                 Some(1),
                 BadParams,
                 "now",
+            ),
+            (
+                r#"{"id":1,"method":"gap","params":{"channel":"smell"}}"#,
+                Some(1),
+                BadParams,
+                "smell",
+            ),
+            (
+                r#"{"id":1,"method":"gap","params":{"opcode":65536}}"#,
+                Some(1),
+                BadParams,
+                "65536",
             ),
             (
                 r#"{"id":1,"method":"set_rate"}"#,

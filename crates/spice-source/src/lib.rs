@@ -18,6 +18,8 @@
 //! # }
 //! ```
 //!
+//! [`Proxy`] stands in front of a real server instead, passes everything on as it comes, and puts gaps between messages.
+//!
 //! # What it is like
 //!
 //! - It listens on 127.0.0.1 only, without TLS.
@@ -31,21 +33,28 @@
 //!   was missed is not made up for beyond a tenth of a second. Nothing piles up in memory.
 //! - A session ends when its client closes the main channel, or sends nothing for [`Config::silence_limit`] although
 //!   it is pinged all the while.
+//! - On request it sends a *gap*: a message that no client knows, for clients that report what they do not know.
 //! - A peer that stalls, floods or talks nonsense loses its own connection and nothing else.
 
 mod channels;
 mod config;
 pub mod control;
 mod event;
+mod gap;
 mod lines;
 mod link;
 mod password;
+mod proxy;
+mod server;
 mod sessions;
 mod source;
 mod wire;
 
 pub use config::{Config, DrawRate, RateTooHigh, SurfaceSize, SurfaceSizeOutOfRange};
 pub use event::Event;
+pub use gap::{Channel, Gap, GapError};
 pub use lines::{Line, LineReader, MAX_LINE_BYTES};
 pub use password::{Password, PasswordError};
+pub use proxy::{Proxy, ProxyStats};
+pub use server::Server;
 pub use source::{BindError, Source, Stats};

@@ -8,7 +8,7 @@ use anyhow::Context;
 use clap::Parser;
 use clap::builder::TypedValueParser;
 use spice_source::control::{self, Answer};
-use spice_source::{Config, DrawRate, Event, LineReader, Password, Source, SurfaceSize};
+use spice_source::{Config, DrawRate, Event, LineReader, Password, Proxy, Server, Source, SurfaceSize};
 use tokio::io::{AsyncBufRead, AsyncWriteExt, BufReader, Stdout};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -16,9 +16,10 @@ use tracing_subscriber::EnvFilter;
 /// How long the last events may take to be written, to a reader that may have gone away.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// A synthetic SPICE server that idles, or draws at any rate asked.
+/// A synthetic SPICE server that idles, or draws at any rate asked; or a proxy in front of a real one.
 ///
-/// It listens on 127.0.0.1 and shows one surface to one client at a time; a second client takes over, as with QEMU.
+/// It listens on 127.0.0.1 and shows one surface to one client at a time; a second client takes over, as with QEMU. With
+/// --upstream it passes every byte on to another server instead. Either sends a message that no client knows when asked.
 /// Standard input takes requests and standard output gives answers and events, one JSON object a line; logs go to
 /// standard error. It ends at the end of its standard input, on the request `quit`, and on SIGTERM and SIGINT.
 #[derive(Parser)]
@@ -27,6 +28,11 @@ struct Args {
     /// TCP port to listen on; 0 takes a fresh one, which the first event tells
     #[arg(long, default_value_t = 0)]
     port: u16,
+
+    /// Pass everything on to this server instead of drawing; passwords go through as they come
+    #[arg(long, value_name = "HOST:PORT", value_parser = host_and_port,
+          conflicts_with_all = ["password_file", "width", "height", "draws_per_second"])]
+    upstream: Option<String>,
 
     /// File that holds the password clients must show, and nothing else; without it every client is let in
     #[arg(long, value_name = "FILE")]
@@ -51,8 +57,9 @@ struct Args {
 
 const EXAMPLE: &str = r#"Requests:
   {"id":1,"method":"set_rate","params":{"draws_per_second":500}}
-  {"id":2,"method":"stats"}
-  {"id":3,"method":"quit"}
+  {"id":2,"method":"gap","params":{"channel":"display"}}
+  {"id":3,"method":"stats"}
+  {"id":4,"method":"quit"}
 
 Events:
   {"event":"listening","port":40123}
@@ -75,7 +82,7 @@ fn main() -> ExitCode {
     };
     let code = runtime.block_on(async {
         match start(args).await {
-            Ok((source, signals)) => run(source, signals)
+            Ok((server, signals)) => run(server, signals)
                 .await
                 .map_or_else(|error| fail(1, &error), |()| ExitCode::SUCCESS),
             Err(error) => fail(2, &error),
@@ -102,7 +109,17 @@ fn start_logging(verbose: u8) {
 }
 
 /// Everything that can fail for a wrong command line or a busy machine.
-async fn start(args: Args) -> anyhow::Result<(Source, EndSignals)> {
+async fn start(args: Args) -> anyhow::Result<(Server, EndSignals)> {
+    // Before anybody can know that there is something to send a signal to.
+    let signals = EndSignals::listen().context("cannot listen for signals")?;
+    let server = match args.upstream {
+        Some(upstream) => Server::Proxy(Proxy::bind(args.port, upstream).await?),
+        None => Server::Source(start_source(args).await?),
+    };
+    Ok((server, signals))
+}
+
+async fn start_source(args: Args) -> anyhow::Result<Source> {
     let password = args
         .password_file
         .map(|path| Password::from_file(&path).with_context(|| format!("--password-file {}", path.display())))
@@ -115,22 +132,30 @@ async fn start(args: Args) -> anyhow::Result<(Source, EndSignals)> {
         rate: args.draws_per_second,
         ..Config::default()
     };
-    // Before anybody can know that there is something to send a signal to.
-    let signals = EndSignals::listen().context("cannot listen for signals")?;
-    let source = Source::bind(config).await?;
-    Ok((source, signals))
+    Ok(Source::bind(config).await?)
 }
 
-async fn run(mut source: Source, mut signals: EndSignals) -> anyhow::Result<()> {
+/// Whether a name resolves is found out when somebody connects.
+fn host_and_port(text: &str) -> Result<String, String> {
+    let port = text
+        .rsplit_once(':')
+        .map(|(host, port)| (host, port.parse::<u16>()));
+    match port {
+        Some((host, Ok(1..))) if !host.is_empty() => Ok(text.to_owned()),
+        _ => Err("write it as HOST:PORT, such as 127.0.0.1:5900".to_owned()),
+    }
+}
+
+async fn run(mut server: Server, mut signals: EndSignals) -> anyhow::Result<()> {
     let mut stdout = tokio::io::stdout();
     let requests = LineReader::new(BufReader::new(tokio::io::stdin()));
     let outcome = tokio::select! {
-        outcome = converse(requests, &mut stdout, &mut source) => outcome,
+        outcome = converse(requests, &mut stdout, &mut server) => outcome,
         () = signals.received() => Ok(()),
     };
-    source.shutdown().await;
+    server.shutdown().await;
     let farewell = async {
-        while let Some(event) = source.next_event().await {
+        while let Some(event) = server.next_event().await {
             tell(&mut stdout, &event).await?;
         }
         anyhow::Ok(())
@@ -143,17 +168,17 @@ async fn run(mut source: Source, mut signals: EndSignals) -> anyhow::Result<()> 
 async fn converse<R: AsyncBufRead + Unpin>(
     mut requests: LineReader<R>,
     stdout: &mut Stdout,
-    source: &mut Source,
+    server: &mut Server,
 ) -> anyhow::Result<()> {
     loop {
         tokio::select! {
-            event = source.next_event() => match event {
+            event = server.next_event() => match event {
                 Some(event) => tell(stdout, &event).await?,
                 None => return Ok(()),
             },
             line = requests.next_line() => {
                 let Some(line) = line.context("cannot read standard input")? else { return Ok(()) };
-                let Answer { json, quit } = control::answer(&line, source);
+                let Answer { json, quit } = control::answer(&line, server);
                 write_line(stdout, json).await?;
                 if quit {
                     return Ok(());

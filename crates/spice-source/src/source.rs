@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::channels;
 use crate::config::{Config, DrawRate, SurfaceSize};
 use crate::event::Event;
+use crate::gap::{Channel, Gap, GapError, Gaps};
 use crate::link::{self, Linked, TicketCheck};
 use crate::sessions::{SessionEnd, Sessions};
 
@@ -54,6 +55,15 @@ pub enum BindError {
     Key(String),
 }
 
+impl BindError {
+    pub(crate) fn of_listening(port: u16, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::PortInUse { port },
+            _ => Self::Listen { port, source },
+        }
+    }
+}
+
 /// A source's counters, since its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Stats {
@@ -67,6 +77,8 @@ pub struct Stats {
     pub draws_per_second: DrawRate,
     /// Keys, and pointer movements, that clients sent.
     pub input_messages: u64,
+    /// Protocol gaps sent.
+    pub gaps_sent: u64,
     /// Connections turned away.
     pub refused: u64,
 }
@@ -80,6 +92,7 @@ pub(crate) struct Settings {
     pub(crate) rate: watch::Sender<DrawRate>,
     pub(crate) draws_sent: AtomicU64,
     pub(crate) input_messages: AtomicU64,
+    pub(crate) gaps: Gaps,
 }
 
 struct Server {
@@ -107,10 +120,7 @@ impl Source {
         } = config;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
             .await
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::AddrInUse => BindError::PortInUse { port },
-                _ => BindError::Listen { port, source },
-            })?;
+            .map_err(|source| BindError::of_listening(port, source))?;
         let port = listener
             .local_addr()
             .map_err(|source| BindError::Listen { port, source })?
@@ -130,6 +140,7 @@ impl Source {
             rate: watch::Sender::new(rate),
             draws_sent: AtomicU64::new(0),
             input_messages: AtomicU64::new(0),
+            gaps: Gaps::default(),
         };
         let server = Arc::new(Server {
             link_deadline,
@@ -163,6 +174,15 @@ impl Source {
         self.server.settings.rate.send_replace(rate);
     }
 
+    /// Sends a message that no client knows on a channel of the present session.
+    ///
+    /// # Errors
+    ///
+    /// When the session has not opened that channel, or the opcode may be known.
+    pub fn send_gap(&self, channel: Channel, opcode: Option<u16>) -> Result<Gap, GapError> {
+        self.server.settings.gaps.ask(channel, opcode)
+    }
+
     /// The counters as they are now.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -174,6 +194,7 @@ impl Source {
             draws_sent: settings.draws_sent.load(Ordering::Relaxed),
             draws_per_second: *settings.rate.borrow(),
             input_messages: settings.input_messages.load(Ordering::Relaxed),
+            gaps_sent: settings.gaps.sent(),
             refused,
         }
     }

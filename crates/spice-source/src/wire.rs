@@ -3,7 +3,10 @@
 use std::io;
 
 use shakenfist_spice_protocol::messages::{ReceiveBuffer, ReceivedMessage, WireType, make_message};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::Mutex;
+
+use crate::gap::{self, Requests};
 
 /// The largest message body that a client may send. A real client's largest is a 2 KiB piece of agent data.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -41,6 +44,29 @@ impl<R: AsyncRead + Unpin> MessageReader<R> {
                 return Ok(None);
             }
             self.buffer.extend_from_slice(&self.chunk[..count]);
+        }
+    }
+}
+
+/// Writes whole messages, from several hands.
+pub(crate) struct MessageWriter<W>(Mutex<W>);
+
+impl<W: AsyncWrite + Unpin> MessageWriter<W> {
+    pub(crate) fn new(stream: W) -> Self {
+        Self(Mutex::new(stream))
+    }
+
+    /// Writes one or more whole messages. Once begun it must be finished, or the stream is torn.
+    pub(crate) async fn send(&self, messages: &[u8]) -> io::Result<()> {
+        self.0.lock().await.write_all(messages).await
+    }
+
+    /// Sends every gap that is asked for; ends only when writing fails.
+    pub(crate) async fn send_gaps(&self, requests: &mut Requests<'_>) -> io::Result<()> {
+        loop {
+            let opcode = requests.next().await;
+            self.send(&make_message(opcode, gap::BODY)).await?;
+            requests.count_sent();
         }
     }
 }

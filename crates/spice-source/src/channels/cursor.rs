@@ -4,14 +4,16 @@ use std::io;
 
 use shakenfist_spice_protocol::cursor_server;
 use shakenfist_spice_protocol::messages::{CursorInit, CursorInitHead, SpiceCursor};
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::channels::drain;
-use crate::wire::{MessageReader, message};
+use crate::gap::Channel;
+use crate::source::Settings;
+use crate::wire::{MessageReader, MessageWriter, message};
 
-pub(super) async fn serve(mut stream: TcpStream) -> io::Result<()> {
-    let (incoming, mut outgoing) = stream.split();
+pub(super) async fn serve(mut stream: TcpStream, settings: &Settings) -> io::Result<()> {
+    let (incoming, outgoing) = stream.split();
+    let writer = MessageWriter::new(outgoing);
     let head = CursorInitHead {
         x: 0,
         y: 0,
@@ -23,6 +25,10 @@ pub(super) async fn serve(mut stream: TcpStream) -> io::Result<()> {
         head,
         cursor: SpiceCursor::none(),
     };
-    outgoing.write_all(&message(cursor_server::INIT, &init)).await?;
-    drain(MessageReader::new(incoming)).await
+    writer.send(&message(cursor_server::INIT, &init)).await?;
+    let mut gaps = settings.gaps.open(Channel::Cursor);
+    tokio::select! {
+        ended = drain(MessageReader::new(incoming)) => ended,
+        failed = writer.send_gaps(&mut gaps) => failed,
+    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use shakenfist_spice_protocol::constants::surface_fmt;
 use shakenfist_spice_protocol::messages::{AckSync, SetAck, SurfaceCreate, WireType, make_message};
 use shakenfist_spice_protocol::{display_client, display_server};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -16,8 +16,9 @@ use crate::channels::ack_window::{AckWindow, WINDOW};
 use crate::channels::pacer::Pacer;
 use crate::channels::painter::Painter;
 use crate::config::SurfaceSize;
+use crate::gap::Channel;
 use crate::source::Settings;
-use crate::wire::{MessageReader, message};
+use crate::wire::{MessageReader, MessageWriter, message};
 
 /// The primary surface.
 pub(super) const SURFACE_ID: u32 = 0;
@@ -36,7 +37,7 @@ pub(super) async fn serve(mut stream: TcpStream, settings: &Settings) -> io::Res
     let client = ClientState::default();
     tokio::select! {
         ended = listen(MessageReader::new(incoming), &client) => ended,
-        failed = draw(outgoing, &client, settings) => failed,
+        failed = show(MessageWriter::new(outgoing), &client, settings) => failed,
     }
 }
 
@@ -65,15 +66,26 @@ async fn listen(mut reader: MessageReader<impl AsyncRead + Unpin>, client: &Clie
     Ok(())
 }
 
-async fn draw(
-    mut stream: impl AsyncWrite + Unpin,
+async fn show(
+    writer: MessageWriter<impl AsyncWrite + Unpin>,
     client: &ClientState,
     settings: &Settings,
 ) -> io::Result<()> {
+    let mut gaps = settings.gaps.open(Channel::Display);
     // As a real server does: before that, the client has not said what it can take.
     client.initialised.notified().await;
-    stream.write_all(&opening(settings.surface)).await?;
+    writer.send(&opening(settings.surface)).await?;
+    tokio::select! {
+        failed = draw(&writer, client, settings) => failed,
+        failed = writer.send_gaps(&mut gaps) => failed,
+    }
+}
 
+async fn draw(
+    writer: &MessageWriter<impl AsyncWrite + Unpin>,
+    client: &ClientState,
+    settings: &Settings,
+) -> io::Result<()> {
     let mut rate = settings.rate.subscribe();
     let mut pacer = Pacer::new(*rate.borrow_and_update(), Instant::now());
     let mut painter = Painter::new(settings.surface);
@@ -93,7 +105,7 @@ async fn draw(
         for _ in 0..count {
             painter.append_draw(&mut batch);
         }
-        stream.write_all(&batch).await?;
+        writer.send(&batch).await?;
         pacer.drew(count);
         settings.draws_sent.fetch_add(u64::from(count), Ordering::Relaxed);
     }

@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use shakenfist_spice_protocol::messages::{ChannelEntry, ChannelsList, MainInit, MainMouseMode, Ping};
 use shakenfist_spice_protocol::{MOUSE_MODE_CLIENT, main_client, main_server};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use crate::channels::SideChannel;
+use crate::gap::Channel;
 use crate::sessions::SessionEnd;
 use crate::source::Settings;
-use crate::wire::{MessageReader, message};
+use crate::wire::{MessageReader, MessageWriter, message};
 
 /// Answers that wait to be written. A client that asks for more without reading them is cut off.
 const ANSWER_BACKLOG: usize = 16;
@@ -25,7 +26,7 @@ pub(super) async fn serve(mut stream: TcpStream, session: u32, settings: &Settin
     let (answers, waiting) = mpsc::channel(ANSWER_BACKLOG);
     tokio::select! {
         end = listen(MessageReader::new(incoming), answers, settings) => end,
-        failed = speak(outgoing, waiting, session, settings) => SessionEnd::from(failed),
+        failed = speak(MessageWriter::new(outgoing), waiting, session, settings) => SessionEnd::from(failed),
     }
 }
 
@@ -55,14 +56,26 @@ async fn listen(
 }
 
 async fn speak(
-    mut stream: impl AsyncWrite + Unpin,
-    mut answers: mpsc::Receiver<Vec<u8>>,
+    writer: MessageWriter<impl AsyncWrite + Unpin>,
+    answers: mpsc::Receiver<Vec<u8>>,
     session: u32,
     settings: &Settings,
 ) -> io::Result<()> {
-    stream
-        .write_all(&message(main_server::INIT, &init(session, settings.started)))
+    writer
+        .send(&message(main_server::INIT, &init(session, settings.started)))
         .await?;
+    let mut gaps = settings.gaps.open(Channel::Main);
+    tokio::select! {
+        ended = answer_and_ping(&writer, answers, settings) => ended,
+        failed = writer.send_gaps(&mut gaps) => failed,
+    }
+}
+
+async fn answer_and_ping(
+    writer: &MessageWriter<impl AsyncWrite + Unpin>,
+    mut answers: mpsc::Receiver<Vec<u8>>,
+    settings: &Settings,
+) -> io::Result<()> {
     // The first ping comes at once, as a real server's network test does: some clients ask for the channels only then.
     let mut pings = tokio::time::interval(settings.ping_interval.max(SHORTEST_PING_INTERVAL));
     pings.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -70,13 +83,13 @@ async fn speak(
     loop {
         tokio::select! {
             answer = answers.recv() => match answer {
-                Some(answer) => stream.write_all(&answer).await?,
+                Some(answer) => writer.send(&answer).await?,
                 None => return Ok(()),
             },
             _ = pings.tick() => {
                 ping_id += 1;
                 let timestamp = settings.started.elapsed().as_micros() as u64;
-                stream.write_all(&message(main_server::PING, &Ping { id: ping_id, timestamp, padding_len: 0 })).await?;
+                writer.send(&message(main_server::PING, &Ping { id: ping_id, timestamp, padding_len: 0 })).await?;
             }
         }
     }

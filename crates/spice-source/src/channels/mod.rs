@@ -60,7 +60,7 @@ pub(crate) async fn serve_side(stream: TcpStream, membership: Membership, settin
         match channel {
             SideChannel::Display => display::serve(stream, settings).await,
             SideChannel::Inputs => inputs::serve(stream, settings).await,
-            SideChannel::Cursor => cursor::serve(stream).await,
+            SideChannel::Cursor => cursor::serve(stream, settings).await,
         }
     };
     tokio::select! {
