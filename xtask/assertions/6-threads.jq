@@ -121,11 +121,12 @@ def observed_rows($id; $list; $threads):
 def session_rows($evidence; $id; $members):
   $evidence.source.surface as $surface
   | maybe(.members["session.json"].json.connected) as $connected
+  | (maybe(.members["metadata.json"].json.report_type) == "disconnect") as $of_a_loss
   | {
       check: "\($id).connected",
-      title: "the session is up",
+      title: (if $of_a_loss then "the session is lost, as the report's type says" else "the session is up" end),
       measured: (if ($connected | type) == "boolean" then $connected else $connected | text end),
-      allowed: true,
+      allowed: ($of_a_loss | not),
       where: "\($members)[\"session.json\"].json.connected",
       remedy: "The client lost its session, or never had one: see its log and the source's."
     },

@@ -37,6 +37,10 @@ pub struct Args {
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub bug_report_dir: PathBuf,
 
+    /// What brings reports about beside requests.
+    #[command(flatten)]
+    pub automatic: Automatic,
+
     /// End when standard input does: a parent that holds the other end of a pipe never leaves this process
     /// behind
     #[arg(long)]
@@ -50,6 +54,28 @@ pub struct Args {
     /// Say more on standard error: -v what happens, -vv every draw
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
+}
+
+/// Reports that come by themselves.
+#[derive(Debug, clap::Args)]
+pub struct Automatic {
+    /// File a report of each distinct protocol gap when it is first met: something that the server sends and this
+    /// client does not know. At most 50 a session
+    #[arg(long)]
+    pub pedantic: bool,
+
+    /// Write the reports of protocol gaps into this directory instead, which is made when it is not there
+    #[arg(long, value_name = "DIR", requires = "pedantic")]
+    pub pedantic_dir: Option<PathBuf>,
+
+    /// File a report every so many seconds while the session lasts, from its first surface on
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub auto_snapshot_interval: Option<u32>,
+
+    /// Keep so many of them, the newest
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..),
+          requires = "auto_snapshot_interval")]
+    pub auto_snapshot_cap: u16,
 }
 
 /// Which server to connect to: one of two ways to say it.
@@ -68,6 +94,10 @@ pub struct Server {
 const EXAMPLES: &str = r#"Examples:
   headless-client --direct 127.0.0.1:5900 --control-socket /tmp/c.sock --bug-report-dir reports
   headless-client --file session.vv --control-socket /tmp/c.sock
+  headless-client --direct 127.0.0.1:5900 --pedantic --auto-snapshot-interval 60
+
+Reports: bug_report on the control socket, and SIGUSR1, ask for one; --pedantic and --auto-snapshot-interval bring
+more; the last one is that of the session's loss.
 
 A virt-viewer file:
   [virt-viewer]
@@ -164,6 +194,12 @@ mod tests {
             (vec!["--direct", "h:1", "--control-socket", &long], "104 bytes"),
             (vec!["--direct", "h:1", "--control-socket", ""], "empty"),
             (vec!["--direct", "h:1", "--workers", "0"], "1..=1024"),
+            (vec!["--direct", "h:1", "--auto-snapshot-interval", "0"], "1.."),
+            (
+                vec!["--direct", "h:1", "--auto-snapshot-cap", "5"],
+                "--auto-snapshot-interval",
+            ),
+            (vec!["--direct", "h:1", "--pedantic-dir", "x"], "--pedantic"),
         ] {
             let error = parse(&arguments).unwrap_err();
             assert_eq!(error.exit_code(), 2);

@@ -5,17 +5,21 @@
 //! - [`args`] and [`vv`] say which [`target`] to connect to;
 //! - [`connection`] holds the session and keeps the live view in [`session`];
 //! - [`control`] answers requests on a Unix socket;
-//! - [`report`] turns session, [`screenshot`] and runtime metrics into a zip.
+//! - [`report`] turns session, [`notifications`], [`screenshot`] and runtime metrics into a zip;
+//! - [`reporter`] files it, for whatever the [`triggers`] are.
 
 pub mod args;
 pub mod clock;
 pub mod connection;
 pub mod control;
+pub mod notifications;
 pub mod report;
+pub mod reporter;
 mod run;
 pub mod screenshot;
 pub mod session;
 pub mod target;
+pub mod triggers;
 pub mod vv;
 
 pub use run::{Failure, run};

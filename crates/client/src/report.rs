@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
+use shakenfist_spice_renderer::NotificationEntry;
 use tempfile::NamedTempFile;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -64,20 +65,80 @@ impl Measurement {
     }
 }
 
+/// What brought a report about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Somebody asked on the control socket.
+    Manual,
+    /// SIGUSR1.
+    Signal,
+    /// The server sent something that the protocol crate does not know.
+    Gap,
+    /// The time had come.
+    Interval,
+    /// The session was lost.
+    Loss,
+}
+
+impl Cause {
+    /// As `report_type` has it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Signal => "signal",
+            Self::Gap => "pedantic",
+            Self::Interval => "auto-snapshot",
+            Self::Loss => "disconnect",
+        }
+    }
+
+    /// As the zip's name has it: whoever asked for a report finds it as a bug report.
+    fn in_file_name(self) -> &'static str {
+        match self {
+            Self::Manual | Self::Signal => "bugreport",
+            Self::Gap | Self::Interval | Self::Loss => self.name(),
+        }
+    }
+}
+
+/// When and why a report was asked for.
+#[derive(Debug, Clone)]
+pub struct Occasion {
+    /// What brought it about.
+    pub cause: Cause,
+    /// What there is to say of it.
+    pub description: Option<String>,
+    /// When that was.
+    pub triggered: Moment,
+}
+
+impl Occasion {
+    /// An occasion of this moment.
+    #[must_use]
+    pub fn now(cause: Cause, description: Option<String>) -> Self {
+        Self {
+            cause,
+            description,
+            triggered: Moment::now(),
+        }
+    }
+}
+
 /// Everything that goes into the zip.
 pub struct Report {
     /// `host:port` of the server.
     pub target: String,
-    /// What whoever asked for the report says about it.
-    pub description: Option<String>,
-    /// When the report was asked for.
-    pub triggered: Moment,
+    /// When and why the report was asked for.
+    pub occasion: Occasion,
     /// `runtime-metrics.json`, and its window.
     pub measurement: Measurement,
     /// `session.json`.
     pub session: SessionState,
     /// `channel-state.json`.
     pub channel_state: String,
+    /// `notifications.json`.
+    pub notifications: Vec<NotificationEntry>,
     /// `screenshot.png`, or why there is none.
     pub screenshot: Result<Screenshot, String>,
 }
@@ -118,17 +179,16 @@ impl Report {
     pub fn gather(
         session: &Session,
         target: String,
-        description: Option<String>,
-        triggered: Moment,
+        occasion: Occasion,
         measurement: Measurement,
     ) -> serde_json::Result<Self> {
         Ok(Self {
             target,
-            description,
-            triggered,
+            occasion,
             measurement,
             session: session.state(),
             channel_state: session.channel_state()?,
+            notifications: session.notifications(),
             screenshot: session.screenshot(),
         })
     }
@@ -146,8 +206,8 @@ impl Report {
     }
 
     fn try_file_into(&self, dir: &Path) -> io::Result<Filed> {
-        let time = self.triggered.at.strftime("%Y%m%dT%H%M%S%.3fZ");
-        let prefix = format!("headless-client-bugreport-{time}-");
+        let time = self.occasion.triggered.at.strftime("%Y%m%dT%H%M%S%.3fZ");
+        let prefix = format!("headless-client-{}-{time}-", self.occasion.cause.in_file_name());
         // The random part is no other unfinished report's, so the finished name is unique too.
         let mut file = tempfile::Builder::new()
             .prefix(&prefix)
@@ -166,7 +226,7 @@ impl Report {
     ///
     /// When `out` fails.
     pub fn write_zip(&self, out: impl Write + Seek) -> io::Result<()> {
-        let written = zip_time(self.triggered.at);
+        let written = zip_time(self.occasion.triggered.at);
         let text = SimpleFileOptions::default().last_modified_time(written);
         let picture = text.compression_method(CompressionMethod::Stored);
 
@@ -177,6 +237,8 @@ impl Report {
         serde_json::to_writer_pretty(&mut zip, &self.session)?;
         zip.start_file("channel-state.json", text)?;
         zip.write_all(self.channel_state.as_bytes())?;
+        zip.start_file("notifications.json", text)?;
+        serde_json::to_writer_pretty(&mut zip, &self.notifications)?;
         zip.start_file("runtime-metrics.json", text)?;
         serde_json::to_writer_pretty(&mut zip, &self.measurement.metrics)?;
         if let Ok(screenshot) = &self.screenshot {
@@ -188,17 +250,22 @@ impl Report {
 
     fn metadata(&self) -> Metadata<'_> {
         let Measurement { start, end, .. } = self.measurement;
+        let Occasion {
+            cause,
+            description,
+            triggered,
+        } = &self.occasion;
         Metadata {
             client: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
             platform_os: std::env::consts::OS,
             platform_arch: std::env::consts::ARCH,
-            report_type: "manual",
-            description: self.description.as_deref(),
+            report_type: cause.name(),
+            description: description.as_deref(),
             target: &self.target,
-            triggered_at: rfc3339(self.triggered.at),
-            triggered_monotonic_ns: self.triggered.monotonic_ns,
+            triggered_at: rfc3339(triggered.at),
+            triggered_monotonic_ns: triggered.monotonic_ns,
             window: Window {
                 start_monotonic_ns: start.monotonic_ns,
                 end_monotonic_ns: end.monotonic_ns,
@@ -268,6 +335,8 @@ mod tests {
     use std::io::{Cursor, Read};
 
     use serde_json::json;
+    use shakenfist_spice_protocol::NotifySeverity;
+    use shakenfist_spice_renderer::NotificationSource;
     use zip::ZipArchive;
 
     use super::*;
@@ -279,8 +348,11 @@ mod tests {
         };
         Report {
             target: "127.0.0.1:5900".to_owned(),
-            description: Some("it froze".to_owned()),
-            triggered: moment(1_000, "2026-11-22T20:18:00.123456789Z"),
+            occasion: Occasion {
+                cause: Cause::Manual,
+                description: Some("it froze".to_owned()),
+                triggered: moment(1_000, "2026-11-22T20:18:00.123456789Z"),
+            },
             measurement: Measurement {
                 start: moment(2_000, "2026-11-22T20:18:00.2Z"),
                 end: moment(3_000, "2026-11-22T20:18:02.2Z"),
@@ -295,6 +367,11 @@ mod tests {
                 uptime_secs: Some(1.5),
             },
             channel_state: r#"{"main": {}}"#.to_owned(),
+            notifications: vec![NotificationEntry::new(
+                NotifySeverity::Warn,
+                NotificationSource::Gap,
+                "display:hexdump:999",
+            )],
             screenshot: Screenshot::copy(1, 1, &[1, 2, 3, 4]),
         }
     }
@@ -357,6 +434,7 @@ mod tests {
                 "metadata.json",
                 "session.json",
                 "channel-state.json",
+                "notifications.json",
                 "runtime-metrics.json",
                 "screenshot.png"
             ]
@@ -380,6 +458,35 @@ mod tests {
                 "mouse_mode": 1, "uptime_secs": 1.5})
         );
         assert_eq!(member(&zip, "channel-state.json"), json!({"main": {}}));
+        let notifications = member(&zip, "notifications.json");
+        assert_eq!(
+            (&notifications[0]["source"], &notifications[0]["message"]),
+            (&json!("Gap"), &json!("display:hexdump:999"))
+        );
+    }
+
+    #[test]
+    fn the_name_and_the_type_tell_the_cause() {
+        let dir = tempfile::tempdir().unwrap();
+        for (cause, report_type, prefix) in [
+            (Cause::Manual, "manual", "headless-client-bugreport-2026"),
+            (Cause::Signal, "signal", "headless-client-bugreport-2026"),
+            (Cause::Gap, "pedantic", "headless-client-pedantic-2026"),
+            (
+                Cause::Interval,
+                "auto-snapshot",
+                "headless-client-auto-snapshot-2026",
+            ),
+            (Cause::Loss, "disconnect", "headless-client-disconnect-2026"),
+        ] {
+            let mut report = report();
+            report.occasion.cause = cause;
+            let path = report.file_into(dir.path()).unwrap().path;
+            let name = path.file_name().unwrap().to_str().unwrap();
+            assert!(name.starts_with(prefix), "{name}");
+            let metadata = member(&fs::read(&path).unwrap(), "metadata.json");
+            assert_eq!(metadata["report_type"], report_type);
+        }
     }
 
     #[test]

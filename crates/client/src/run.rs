@@ -13,17 +13,21 @@ use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::Level;
 
-use crate::args::Args;
+use crate::args::{Args, Automatic};
 use crate::connection::{Connection, SessionError};
 use crate::control::{BindError, ControlSocket, Methods, serve};
+use crate::report::{Cause, Occasion};
+use crate::reporter::{Reporter, USUAL_WINDOW};
 use crate::target::Target;
+use crate::triggers::{report_at_intervals, report_gaps, report_on_signal, watch_gaps};
 use crate::vv;
 
 /// How long threads that block may take to end, those with a sample in progress first of all. The process
 /// ends with them.
 const THREADS_WIND_DOWN: Duration = Duration::from_millis(250);
 
-/// Holds a session until it is asked to end: by `quit`, SIGINT, SIGTERM, or the end of standard input.
+/// Holds a session until it is asked to end: by `quit`, SIGINT, SIGTERM, or the end of standard input. Files reports of
+/// it on the way, and one of its loss.
 ///
 /// # Errors
 ///
@@ -31,7 +35,15 @@ const THREADS_WIND_DOWN: Duration = Duration::from_millis(250);
 pub fn run(args: Args) -> Result<(), Failure> {
     log_to_stderr(args.verbose);
     let target = args.server.target()?;
-    let report_dir = prepare_report_dir(&args.bug_report_dir)?;
+    let dirs = ReportDirs {
+        bugs: prepare_report_dir(&args.bug_report_dir)?,
+        gaps: prepare_report_dir(
+            args.automatic
+                .pedantic_dir
+                .as_deref()
+                .unwrap_or(&args.bug_report_dir),
+        )?,
+    };
     // Before the runtime has threads, as `bind` asks.
     let socket = args
         .control_socket
@@ -45,16 +57,29 @@ pub fn run(args: Args) -> Result<(), Failure> {
         .build()
         .map_err(Failure::system("start the runtime's threads"))?;
 
-    let outcome = runtime.block_on(hold(target, report_dir, socket.as_ref(), args.exit_on_stdin_eof));
+    let outcome = runtime.block_on(hold(
+        target,
+        dirs,
+        &args.automatic,
+        socket.as_ref(),
+        args.exit_on_stdin_eof,
+    ));
 
     drop(socket);
     runtime.shutdown_timeout(THREADS_WIND_DOWN);
     outcome
 }
 
+/// Where reports go; both are there.
+struct ReportDirs {
+    bugs: PathBuf,
+    gaps: PathBuf,
+}
+
 async fn hold(
     target: Target,
-    report_dir: PathBuf,
+    dirs: ReportDirs,
+    automatic: &Automatic,
     socket: Option<&ControlSocket>,
     exit_on_stdin_eof: bool,
 ) -> Result<(), Failure> {
@@ -66,6 +91,13 @@ async fn hold(
 
     let name = target.to_string();
     let connection = Connection::to(target);
+    let reporter = Arc::new(Reporter {
+        session: connection.session(),
+        target: name,
+        dir: dirs.bugs,
+        pedantic_dir: dirs.gaps,
+    });
+    start_triggers(&reporter, automatic).map_err(Failure::system("listen for signals"))?;
     if let Some(socket) = socket {
         let listener = socket
             .listener()
@@ -73,8 +105,7 @@ async fn hold(
             .map_err(Failure::system("serve the control socket"))?;
         let methods = Methods {
             session: connection.session(),
-            target: name,
-            report_dir,
+            reporter: Arc::clone(&reporter),
             companions: Arc::default(),
             stop: stop.clone(),
         };
@@ -82,8 +113,36 @@ async fn hold(
     }
 
     let outcome = connection.hold(stop.clone()).await;
+    if let Err(SessionError::Lost { cause, .. }) = &outcome {
+        report_loss(&reporter, cause, &stop).await;
+    }
     stop.cancel(); // peers of a lost session are hung up on
     Ok(outcome?)
+}
+
+/// Each trigger is a task that ends with the runtime.
+fn start_triggers(reporter: &Arc<Reporter>, automatic: &Automatic) -> io::Result<()> {
+    tokio::spawn(report_on_signal(Arc::clone(reporter))?);
+    let gaps = watch_gaps(&reporter.session);
+    if automatic.pedantic {
+        tokio::spawn(report_gaps(Arc::clone(reporter), gaps));
+    }
+    if let Some(seconds) = automatic.auto_snapshot_interval {
+        let interval = Duration::from_secs(seconds.into());
+        let kept = usize::from(automatic.auto_snapshot_cap);
+        tokio::spawn(report_at_intervals(Arc::clone(reporter), interval, kept));
+    }
+    Ok(())
+}
+
+/// The last report of a session that is gone; whoever asks the client to end need not wait for it.
+async fn report_loss(reporter: &Arc<Reporter>, cause: &str, stop: &CancellationToken) {
+    let occasion = Occasion::now(Cause::Loss, Some(cause.to_owned()));
+    tokio::select! {
+        // A failure has been told by the reporter.
+        _ = reporter.file(occasion, USUAL_WINDOW) => {}
+        () = stop.cancelled() => {}
+    }
 }
 
 /// Signals have a task of their own, which no stream of events can hold up.

@@ -7,10 +7,12 @@ use std::time::Instant;
 use serde::Serialize;
 use shakenfist_spice_protocol::ChannelType;
 use shakenfist_spice_renderer::{
-    ChannelEvent, ChannelSnapshots, DrawOutcome, MOUSE_MODE_UNKNOWN, SessionStateRx, SurfaceMirror,
+    ChannelEvent, ChannelSnapshots, DrawOutcome, MOUSE_MODE_UNKNOWN, NotificationEntry, NotificationSource,
+    SessionStateRx, SurfaceMirror,
 };
 use tokio::sync::watch;
 
+use crate::notifications::Notifications;
 use crate::screenshot::Screenshot;
 
 /// What is known of a session, kept up to date by [`apply`](Self::apply) and read by anybody at any time.
@@ -22,6 +24,7 @@ pub struct Session {
     mirror: Mutex<SurfaceMirror>,
     frames_received: AtomicU64,
     last_ping_interval_ms: Mutex<Option<f32>>,
+    notifications: Mutex<Notifications>,
     /// The renderer's own snapshots, which its channels write.
     channels: ChannelSnapshots,
     /// The renderer's own latest values.
@@ -76,6 +79,7 @@ impl Session {
             mirror: Mutex::new(SurfaceMirror::new()),
             frames_received: AtomicU64::new(0),
             last_ping_interval_ms: Mutex::new(None),
+            notifications: Mutex::default(),
             channels,
             renderer_state,
         }
@@ -93,18 +97,31 @@ impl Session {
             ChannelEvent::PingInterval { interval_ms } => {
                 *lock(&self.last_ping_interval_ms) = Some(*interval_ms);
             }
-            // Without either of these channels there is no session to report about.
-            ChannelEvent::Disconnected(channel @ (ChannelType::Main | ChannelType::Display), reason) => {
-                self.lose(format!("{} channel: {}", channel.name(), reason.name()));
-            }
-            ChannelEvent::Error {
-                channel: channel @ (ChannelType::Main | ChannelType::Display),
-                message,
-            } => {
-                self.lose(format!("{} channel: {message}", channel.name()));
-            }
+            ChannelEvent::Notification(entry) => lock(&self.notifications).push(entry.clone()),
+            ChannelEvent::Disconnected(channel, reason) => self.channel_ended(*channel, reason.name()),
+            ChannelEvent::Error { channel, message } => self.channel_ended(*channel, message),
             _ => {}
         }
+    }
+
+    fn channel_ended(&self, channel: ChannelType, why: &str) {
+        let told = format!("{} channel: {why}", channel.name());
+        self.warn(NotificationSource::Connection, told.clone());
+        // Without either of these channels there is no session to report about.
+        if matches!(channel, ChannelType::Main | ChannelType::Display) {
+            self.lose(told);
+        }
+    }
+
+    /// Notes something for the reports to come.
+    pub fn warn(&self, source: NotificationSource, message: impl Into<String>) {
+        lock(&self.notifications).warn(source, message);
+    }
+
+    /// What was noted, oldest first.
+    #[must_use]
+    pub fn notifications(&self) -> Vec<NotificationEntry> {
+        lock(&self.notifications).entries()
     }
 
     fn apply_to_mirror(&self, event: &ChannelEvent) {
@@ -345,6 +362,7 @@ mod tests {
             DisconnectReason::ServerClosed,
         ));
         assert_eq!(session.loss(), None, "a session lives without a cursor");
+        assert_eq!(session.notifications()[0].message, "cursor channel: ServerClosed");
 
         session.apply(&ChannelEvent::Disconnected(
             ChannelType::Main,

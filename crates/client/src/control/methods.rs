@@ -1,6 +1,5 @@
 //! What the requests do.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,17 +14,16 @@ use super::protocol::{
     BugReport, BugReportResult, Call, Error, ErrorCode, HelloResult, METHODS, PROTOCOL_VERSION, Sample,
     SampleResult, Status, StatusResult,
 };
-use crate::report::{Filed, Measurement, Moment, Report};
+use crate::report::{Cause, Filed, Occasion};
+use crate::reporter::Reporter;
 use crate::session::Session;
 
 /// What requests act on.
 pub struct Methods {
     /// The session that is asked about.
     pub session: Arc<Session>,
-    /// `host:port` of its server.
-    pub target: String,
-    /// Where bug reports go.
-    pub report_dir: PathBuf,
+    /// Files its reports.
+    pub reporter: Arc<Reporter>,
     /// Threads that come and go as requests want it.
     pub companions: Arc<Companions>,
     /// Ends the client.
@@ -113,22 +111,12 @@ impl Methods {
             description,
         }: BugReport,
     ) -> Result<Value, Error> {
-        let triggered = Moment::now();
-        let (session, target, dir) = (
-            Arc::clone(&self.session),
-            self.target.clone(),
-            self.report_dir.clone(),
-        );
-        let reporting = move || -> anyhow::Result<Filed> {
-            let measurement = Measurement::take(Duration::from_millis(window_ms))?;
-            let report = Report::gather(&session, target, description, triggered, measurement)?;
-            Ok(report.file_into(&dir)?)
-        };
-        let Filed { path, bytes } = spawn_blocking(reporting)
+        let occasion = Occasion::now(Cause::Manual, description);
+        let Filed { path, bytes } = self
+            .reporter
+            .file(occasion, Duration::from_millis(window_ms))
             .await
-            .map_err(internal)?
             .map_err(internal)?;
-        tracing::info!("filed {}", path.display());
         result(&BugReportResult { path, bytes })
     }
 }

@@ -173,6 +173,7 @@ mod tests {
     use shakenfist_spice_renderer::{CancellationToken, ChannelSnapshots, SessionState};
 
     use super::*;
+    use crate::reporter::Reporter;
     use crate::session::Session;
 
     const HELLO: &str =
@@ -182,13 +183,18 @@ mod tests {
     const DEADLINE: Duration = Duration::from_secs(60);
 
     fn methods(report_dir: &Path) -> Methods {
+        let session = Arc::new(Session::new(
+            ChannelSnapshots::new(),
+            SessionState::new().subscribe(),
+        ));
         Methods {
-            session: Arc::new(Session::new(
-                ChannelSnapshots::new(),
-                SessionState::new().subscribe(),
-            )),
-            target: "127.0.0.1:1".to_owned(),
-            report_dir: report_dir.to_owned(),
+            session: Arc::clone(&session),
+            reporter: Arc::new(Reporter {
+                session,
+                target: "127.0.0.1:1".to_owned(),
+                dir: report_dir.to_owned(),
+                pedantic_dir: report_dir.to_owned(),
+            }),
             companions: Arc::default(),
             stop: CancellationToken::new(),
         }

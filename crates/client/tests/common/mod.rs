@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
-use spice_source::{Config, DrawRate, Event, Source};
+use spice_source::{Channel, Config, DrawRate, Event, GapError, Source};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -65,6 +65,17 @@ impl Server {
         self.runtime
             .block_on(async { tokio::time::timeout(DEADLINE, started).await })
             .expect("a session in time");
+    }
+
+    /// Sends a message that no client knows, once the client has opened that channel and has room for it.
+    pub fn send_gap(&self, channel: Channel, opcode: u16) {
+        let deadline = Instant::now() + DEADLINE;
+        while let Err(error @ (GapError::NotOpen(_) | GapError::Full(_))) =
+            self.source.send_gap(channel, Some(opcode))
+        {
+            assert!(Instant::now() < deadline, "{error}");
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     pub fn shut_down(&mut self) {

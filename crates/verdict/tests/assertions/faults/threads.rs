@@ -78,6 +78,19 @@ fn seed_session(table: &mut Table) {
         &["6.session.{}.connected"],
     );
     table.each(
+        "a report of a loss, of a session that is up",
+        |r| metadata(r)["report_type"] = json!("disconnect"),
+        &["6.session.{}.connected"],
+    );
+    table.each(
+        "no fault: a report of a loss, of a session that is lost",
+        |r| {
+            metadata(r)["report_type"] = json!("disconnect");
+            session(r)["connected"] = json!(false);
+        },
+        &[],
+    );
+    table.each(
         "connected is text",
         |r| session(r)["connected"] = json!("true"),
         &["6.session.{}.connected"],
