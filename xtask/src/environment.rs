@@ -1,45 +1,92 @@
 //! What machine a run took place on: a verdict without it cannot be compared with another.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use xshell::{Shell, cmd};
 
 use crate::workspace;
 
-/// The machine, as it stands in the evidence.
-#[derive(Debug, Clone, Serialize)]
+/// The machine, as it stands in the evidence and in the results. What is not known is absent.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Environment {
-    pub(crate) os: &'static str,
-    arch: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    os_version: Option<String>,
-    kernel: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cpu: Option<String>,
-    logical_cpus: usize,
+    pub(crate) os: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) arch: Option<String>,
+    /// With the build: `macOS 26.1 (25B78)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) os_version: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kernel: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) cpu: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) logical_cpus: Option<usize>,
     /// System Integrity Protection, as csrutil words it; macOS only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sip: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    git_revision: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) sip: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) git_revision: Option<String>,
+    /// The versions of what built the client, by program.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) tools: BTreeMap<String, String>,
 }
+
+/// Programs whose versions are told.
+const BUILDS_WITH: [&str; 4] = ["rustc", "cargo", "cc", "c++"];
 
 impl Environment {
     pub(crate) fn read() -> Self {
         let uname = rustix::system::uname();
         let text = |s: &std::ffi::CStr| s.to_string_lossy().into_owned();
         Self {
-            os: std::env::consts::OS,
-            arch: std::env::consts::ARCH,
+            os: std::env::consts::OS.to_owned(),
+            arch: Some(std::env::consts::ARCH.to_owned()),
             os_version: os_version(),
-            kernel: format!("{} {}", text(uname.sysname()), text(uname.release())),
+            kernel: Some(format!("{} {}", text(uname.sysname()), text(uname.release()))),
             cpu: cpu(),
-            logical_cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            logical_cpus: std::thread::available_parallelism().ok().map(usize::from),
             sip: sip(),
             git_revision: git_revision(),
+            tools: tools(),
         }
     }
+
+    /// Everything that is known, for people.
+    pub(crate) fn told(&self) -> Vec<(&str, String)> {
+        let text = |value: &Option<String>| value.clone();
+        let known = [
+            ("system", text(&self.os_version).or_else(|| Some(self.os.clone()))),
+            ("kernel", text(&self.kernel)),
+            ("architecture", text(&self.arch)),
+            ("CPU", text(&self.cpu)),
+            ("logical CPUs", self.logical_cpus.map(|cpus| cpus.to_string())),
+            ("SIP", text(&self.sip)),
+            ("revision", text(&self.git_revision)),
+        ];
+        let tools = self
+            .tools
+            .iter()
+            .map(|(tool, version)| (tool.as_str(), version.clone()));
+        known
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .chain(tools)
+            .collect()
+    }
+}
+
+/// The first line that each program says of itself; what is not there is not told.
+fn tools() -> BTreeMap<String, String> {
+    let Ok(sh) = Shell::new() else {
+        return BTreeMap::new();
+    };
+    let version = |tool: &str| {
+        let said = cmd!(sh, "{tool} --version").quiet().ignore_stderr().read().ok()?;
+        Some((tool.to_owned(), said.lines().next()?.to_owned()))
+    };
+    BUILDS_WITH.into_iter().filter_map(version).collect()
 }
 
 /// os-release(5) on Linux, `sw_vers` on macOS.
@@ -116,6 +163,16 @@ mod tests {
     fn this_machine_is_told() {
         let environment = Environment::read();
         assert_eq!(environment.os, std::env::consts::OS);
-        assert!(environment.logical_cpus > 0 && !environment.kernel.trim().is_empty());
+        assert!(environment.logical_cpus > Some(0) && environment.kernel.is_some());
+        assert!(
+            environment.tools["rustc"].starts_with("rustc 1."),
+            "{environment:?}"
+        );
+        assert!(
+            environment
+                .told()
+                .iter()
+                .any(|(name, value)| *name == "system" && !value.is_empty())
+        );
     }
 }

@@ -10,6 +10,7 @@ mod observe;
 mod plan;
 mod present;
 mod report_zip;
+mod results;
 mod rig;
 mod soak;
 mod tools;

@@ -64,6 +64,15 @@ pub(crate) const TOOLS: &[Tool] = &[
         },
     },
     Tool {
+        name: "xmllint",
+        purpose: "the test of junit.xml",
+        probe: &["sh", "-c", "xmllint --version 2>&1"],
+        origin: Origin::System {
+            debian: "libxml2-utils",
+            homebrew: "libxml2",
+        },
+    },
+    Tool {
         name: "std-aarch64",
         purpose: "check-macos: programs for Apple Silicon",
         probe: &["sh", "-c", STANDARD_LIBRARY, "aarch64-apple-darwin"],
@@ -118,7 +127,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "check-jsonschema",
-        purpose: "the workflows' schema and policy",
+        purpose: "the schemas of workflows and results",
         probe: &["check-jsonschema", "--version"],
         origin: Origin::PyPi("check-jsonschema", "0.39.0"),
     },

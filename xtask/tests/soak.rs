@@ -4,6 +4,7 @@ mod harness;
 
 use std::time::{Duration, Instant};
 
+use harness::formats::assert_files;
 use harness::{Harness, Run};
 use serde_json::Value;
 
@@ -16,7 +17,7 @@ fn last_line(run: &Run) -> &str {
 
 /// The analysis of one resource in one of the experiments.
 fn resource<'a>(results: &'a Value, experiment: usize, name: &str) -> &'a Value {
-    let resources = &results["live"]["experiments"][experiment]["resources"];
+    let resources = &results["soak"]["statistics"]["live"]["experiments"][experiment]["resources"];
     let resources = resources.as_array().expect("resources");
     resources
         .iter()
@@ -44,8 +45,14 @@ fn a_true_client_is_not_leaking_and_everything_is_written_down() {
     assert!(last_line(&run).starts_with(word), "{run:?}");
 
     let results = run.json("results.json");
-    assert_eq!(results["exact"]["verdict"], "clean", "{results}");
-    assert_eq!(results["exact"]["control"]["outcome"], "found", "{results}");
+    assert_eq!(
+        results["soak"]["statistics"]["exact"]["verdict"], "clean",
+        "{results}"
+    );
+    assert_eq!(
+        results["soak"]["statistics"]["exact"]["control"]["outcome"], "found",
+        "{results}"
+    );
     for name in ["descriptors", "mappings", "threads"] {
         let analysed = resource(&results, 0, name);
         assert_ne!(analysed["finding"], "leak", "{analysed}");
@@ -69,13 +76,14 @@ fn a_true_client_is_not_leaking_and_everything_is_written_down() {
         .filter(|look| look["tier"] == "live" && look["after"] == "treated");
     assert!(treated.count() > 0 && looks.iter().any(|look| look["tier"] == "control"));
     assert!(run.dir().join("soak.svg").exists());
+    assert_files(&run.dir());
     nothing_is_left(&run);
 
     let run = reports.finish();
     assert!(run.code == 0 || run.code == 3, "{run:?}");
     let results = run.json("results.json");
     assert!(
-        results["live"]["experiments"][0]["operations"].as_u64() > Some(0),
+        results["soak"]["statistics"]["live"]["experiments"][0]["operations"].as_u64() > Some(0),
         "{results}"
     );
     let reports = run.dir().join("experiment-1/reports");
@@ -97,13 +105,16 @@ fn a_leak_of_one_per_sample_is_found_with_its_rate() {
         "{run:?}"
     );
     let results = run.json("results.json");
-    assert_eq!(results["live"]["leaks"], serde_json::json!(["descriptors"]));
+    assert_eq!(
+        results["soak"]["statistics"]["live"]["leaks"],
+        serde_json::json!(["descriptors"])
+    );
     for experiment in 0..2 {
         let estimate = &resource(&results, experiment, "descriptors")["estimate"];
         let bound = |name: &str| estimate[name].as_f64().expect("a bound");
         assert!(bound("lower") <= 1.0 && 1.0 <= bound("upper"), "{estimate}");
     }
-    let seeds = &results["live"]["experiments"];
+    let seeds = &results["soak"]["statistics"]["live"]["experiments"];
     assert_ne!(seeds[0]["seed"], seeds[1]["seed"]);
     nothing_is_left(&run);
 }
@@ -126,7 +137,7 @@ fn what_grows_without_leaking_is_not_a_leak() {
         assert!(run.code == 0 || run.code == 3, "{what}: {run:?}");
         let results = run.json("results.json");
         assert!(
-            results["live"]["experiments"][0]["pairs"].as_u64() > Some(0),
+            results["soak"]["statistics"]["live"]["experiments"][0]["pairs"].as_u64() > Some(0),
             "{what}: {results}"
         );
         nothing_is_left(&run);
@@ -144,7 +155,10 @@ fn running_out_of_descriptors_is_a_leak_and_the_control_needs_few() {
         "{run:?}"
     );
     let results = run.json("results.json");
-    assert_eq!(results["exact"]["control"]["outcome"], "found", "{results}");
+    assert_eq!(
+        results["soak"]["statistics"]["exact"]["control"]["outcome"], "found",
+        "{results}"
+    );
 }
 
 #[test]
@@ -198,7 +212,10 @@ fn an_interrupt_ends_a_run_with_the_verdict_so_far() {
         last.starts_with("INCONCLUSIVE: ") && last.contains("interrupted"),
         "{run:?}"
     );
-    assert_eq!(run.json("results.json")["exact"]["verdict"], "clean");
+    assert_eq!(
+        run.json("results.json")["soak"]["statistics"]["exact"]["verdict"],
+        "clean"
+    );
     nothing_is_left(&run);
 }
 

@@ -4,6 +4,7 @@
 mod harness;
 
 use harness::Harness;
+use harness::formats::assert_files;
 use serde_json::Value;
 
 /// A run of half a second's windows that does not wait before the later report.
@@ -44,6 +45,7 @@ fn a_true_client_passes_and_leaves_its_evidence() {
         assert!(run.dir().join(file).exists(), "{file}");
     }
     assert!(run.left_running().is_empty(), "{:?}", run.left_running());
+    assert_files(&run.dir());
 
     let zip = |name: &str| run.dir().join(name).display().to_string();
     let (code, said) = harness::verify_report(&[&zip("idle.zip"), &zip("later.zip")]);
@@ -83,6 +85,14 @@ fn a_client_at_fault_is_a_failure_that_says_why() {
         assert!(
             run.stderr.contains("see it again with: cargo xtask verify"),
             "{fault}: {run:?}"
+        );
+        let results = run.json("results.json");
+        assert_eq!(results["verdict"], "fail", "{fault}: {results}");
+        assert!(
+            results["sentence"]
+                .as_str()
+                .is_some_and(|text| text.contains(said)),
+            "{fault}: {results}"
         );
         if fault != "no-version" {
             assert!(

@@ -4,7 +4,6 @@ use std::time::Duration;
 use anstream::println;
 use anyhow::Result;
 use jiff::Timestamp;
-use serde_json::{Value, json};
 use verdict::leak::{Seed, Verdict};
 
 use crate::cmd::verify;
@@ -12,7 +11,8 @@ use crate::environment::Environment;
 use crate::exit::{Exit, Stop};
 use crate::plan::{self, SourceChoice};
 use crate::present::files::{self, RunDir};
-use crate::present::steps;
+use crate::present::{self, steps};
+use crate::results::{self, Results};
 use crate::rig::{self, Events};
 use crate::soak::live::Operation;
 use crate::soak::outcome::Outcome;
@@ -28,8 +28,8 @@ use crate::workspace;
 /// what that proves.
 ///
 /// The last line begins with the verdict: CLEAN (exit code 0), LEAK or OVER-RELEASE (1), FAIL where the client died (1),
-/// INCONCLUSIVE (3). Everything seen goes to samples.ndjson as it happens, the verdict to results.json, a picture to
-/// soak.svg. Ctrl-C ends the run with the verdict so far.
+/// INCONCLUSIVE (3). Everything seen goes to samples.ndjson as it happens, the verdict to results.json and
+/// report.html, a picture to soak.svg. Ctrl-C ends the run with the verdict so far.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// How long the run may take, build excepted, in hours.
@@ -148,7 +148,16 @@ pub(crate) fn run(args: &Args) -> Result<Exit> {
 impl Run<'_> {
     /// Presents the verdict.
     fn conclude(&self, outcome: &Outcome) -> Result<Exit> {
-        self.write_results(outcome.to_json())?;
+        self.publish(Results {
+            checks: outcome.rows()?,
+            soak: Some(outcome.to_results()),
+            ..Results::new(
+                self.run(),
+                Environment::read(),
+                outcome.exit().into(),
+                outcome.sentence.clone(),
+            )
+        })?;
         outcome.print();
         let dir = workspace::shown(&self.dir.path);
         println!("everything seen: {dir}\nsee it again:    {}", self.command());
@@ -164,12 +173,12 @@ impl Run<'_> {
             _ => format!("ERROR: {error:#}"),
         };
         let exit = Exit::of(&error);
-        let verdict = match exit {
-            Exit::Fail => "fail",
-            Exit::Inconclusive => "inconclusive",
-            Exit::Pass | Exit::Environment => "error",
-        };
-        self.write_results(json!({"verdict": verdict, "sentence": sentence}))?;
+        self.publish(Results::new(
+            self.run(),
+            Environment::read(),
+            exit.into(),
+            sentence.clone(),
+        ))?;
         for log in self.logs() {
             steps::log_tail(&log);
         }
@@ -190,23 +199,17 @@ impl Run<'_> {
         }
     }
 
-    fn write_results(&self, outcome: Value) -> Result<()> {
-        let mut results = json!({
-            "schema": 1,
-            "run": {
-                "id": self.dir.id,
-                "command": self.command(),
-                "started_at": self.started_at.to_string(),
-                "seed": self.seed,
-                "box_secs": self.time_box.total().as_secs_f64(),
-                "elapsed_secs": self.time_box.elapsed().as_secs_f64(),
-            },
-            "environment": Environment::read(),
-        });
-        if let (Value::Object(results), Value::Object(outcome)) = (&mut results, outcome) {
-            results.extend(outcome);
+    fn run(&self) -> results::Run {
+        results::Run {
+            seed: Some(self.seed.to_string()),
+            box_secs: Some(self.time_box.total().as_secs_f64()),
+            elapsed_secs: self.time_box.elapsed().as_secs_f64(),
+            ..results::Run::ended(&self.dir.id, self.command(), self.started_at)
         }
-        files::write_json(&self.dir.path.join("results.json"), &results)
+    }
+
+    fn publish(&self, mut results: Results) -> Result<()> {
+        present::publish(&mut results, &self.dir.path)
     }
 
     /// The command line that shows this run again, coins included.

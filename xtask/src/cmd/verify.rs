@@ -15,7 +15,8 @@ use crate::exit::{Exit, Stop};
 use crate::observe::{CLOCK_INTERVAL, Window, monotonic_ns};
 use crate::plan::{self, SourceChoice, ThresholdArgs, Thresholds};
 use crate::present::files::{self, RunDir};
-use crate::present::{steps, table};
+use crate::present::{self, steps, table};
+use crate::results::{self, Results};
 use crate::rig::{self, Events, Parts, Rig};
 use crate::soak::live::Operation;
 use crate::soak::outcome::Outcome as SoakOutcome;
@@ -27,7 +28,7 @@ use crate::workspace;
 ///
 /// The client files one report while its session idles, one while it is busy and one later; an observer outside the
 /// process watches it over the very windows that the reports claim. Everything that was seen goes to evidence.json,
-/// the verdict to results.json, beside the zips and the logs. At the end a quiet process samples and must hold exactly what
+/// the verdict to results.json, report.html, junit.xml and summary.md, beside the zips and the logs. At the end a quiet process samples and must hold exactly what
 /// it held before: the soak's exact tier, with its positive control.
 ///
 /// Judge one test again by hand:  jq -f xtask/assertions/3-cpu.jq target/verify/RUN/evidence.json
@@ -85,8 +86,8 @@ pub(crate) struct Variation {
 pub(crate) struct Judged {
     pub(crate) evidence: Evidence,
     pub(crate) rows: Vec<Row>,
-    /// What the soak says, as it stands in results.json.
-    pub(crate) soak: Value,
+    /// What the soak says.
+    pub(crate) soak: Option<results::Soak>,
     pub(crate) dir: RunDir,
 }
 
@@ -113,11 +114,13 @@ pub(crate) fn verify(args: &Args, variation: &Variation) -> Result<Judged> {
         .out
         .clone()
         .unwrap_or_else(|| workspace::target_dir().join("verify"));
-    let dir = RunDir::create(&parent, Timestamp::now())?;
+    let started_at = Timestamp::now();
+    let dir = RunDir::create(&parent, started_at)?;
     if args.out.is_none() && !args.keep {
         files::prune_runs(&parent, RUNS_KEPT)?;
     }
 
+    let group = present::group("build");
     let quiet = rig::build_quiet(&mut events)?;
     let ours = args.client_bin.is_none();
     let built = rig::build(
@@ -141,20 +144,27 @@ pub(crate) fn verify(args: &Args, variation: &Variation) -> Result<Judged> {
         source: &args.source,
         dir: &dir.path,
     };
-    let evidence = collect(args, &parts, &dir, variation, &mut events).inspect_err(|_| {
+    drop(group);
+    let group = present::group("session: three reports");
+    let evidence = collect(args, &parts, &dir, variation, &mut events).inspect_err(|error| {
         for log in [parts.client_log(), parts.source_log()] {
             steps::log_tail(&log);
         }
-        let dir = workspace::shown(&dir.path);
+        let shown = workspace::shown(&dir.path);
         steps::say(&format!(
-            "everything seen is in {dir}; see it again with: {}",
+            "everything seen is in {shown}; see it again with: {}",
             command()
         ));
+        give_up(error, &dir, started_at);
     })?;
 
     let mut rows = checks.judge(evidence.as_value())?;
     events.forget_the_ended();
-    let soaked = run_soak(args, &parts, &quiet, &mut events)?;
+    drop(group);
+    let group = present::group("soak");
+    let soaked =
+        run_soak(args, &parts, &quiet, &mut events).inspect_err(|error| give_up(error, &dir, started_at))?;
+    drop(group);
     if args.soak.is_some() {
         soaked.print();
     }
@@ -162,10 +172,10 @@ pub(crate) fn verify(args: &Args, variation: &Variation) -> Result<Judged> {
     let judged = Judged {
         evidence,
         rows,
-        soak: soaked.to_json(),
+        soak: Some(soaked.to_results()),
         dir,
     };
-    files::write_json(&judged.dir.path.join("results.json"), &results(&judged))?;
+    present::publish(&mut results(&judged, started_at), &judged.dir.path)?;
     table::print(&judged.rows, &LABELS);
     println!("{}", conclusion(&judged));
     Ok(judged)
@@ -334,31 +344,42 @@ fn raise_load(rig: &mut Rig, thresholds: &Thresholds, events: &mut Events) -> Re
     }
 }
 
-fn results(judged: &Judged) -> Value {
-    let evidence = judged.evidence.as_value();
-    json!({
-        "schema": 1,
-        "verdict": judged.tally().outcome().to_string(),
-        "run": evidence["run"],
-        "environment": evidence["environment"],
-        "thresholds": evidence["thresholds"],
-        "checks": judged.rows,
-        "soak": judged.soak,
-    })
+fn results(judged: &Judged, started_at: Timestamp) -> Results {
+    let run = results::Run::ended(&judged.dir.id, command(), started_at);
+    Results {
+        checks: judged.rows.clone(),
+        soak: judged.soak.clone(),
+        ..Results::new(run, Environment::read(), judged.exit().into(), sentence(judged))
+    }
+    .with_evidence(judged.evidence.as_value())
 }
 
-/// The last lines; the very last begins with the verdict's word.
+/// A run that ends before its verdict leaves its results as well.
+fn give_up(error: &anyhow::Error, dir: &RunDir, started_at: Timestamp) {
+    let run = results::Run::ended(&dir.id, command(), started_at);
+    if let Err(second) = present::publish(&mut Results::of_error(run, error), &dir.path) {
+        present::error(&second);
+    }
+}
+
+/// The last lines; the very last is the verdict's sentence.
 fn conclusion(judged: &Judged) -> String {
+    let dir = workspace::shown(&judged.dir.path);
+    let files = format!(
+        "evidence:     {dir}/evidence.json\npage:         {dir}/report.html\nsee it again: {}",
+        command()
+    );
+    format!("{files}\n{}", sentence(judged))
+}
+
+/// Begins with the verdict's word.
+fn sentence(judged: &Judged) -> String {
     let tally = judged.tally();
     let Tally {
         passed,
         failed,
         skipped,
     } = tally;
-    let (word, dir) = (
-        tally.outcome().to_string().to_uppercase(),
-        workspace::shown(&judged.dir.path),
-    );
-    let evidence = format!("evidence:     {dir}/evidence.json\nsee it again: {}", command());
-    format!("{evidence}\n{word}: {passed} passed, {failed} failed, {skipped} skipped")
+    let word = tally.outcome().to_string().to_uppercase();
+    format!("{word}: {passed} passed, {failed} failed, {skipped} skipped")
 }

@@ -133,7 +133,7 @@ mod tests {
                     json!({"check": "3.busy.process", "passed": false, "measured": 0.5, "allowed": {"min": 10}}),
                 ),
             ],
-            soak: Value::Null,
+            soak: None,
             dir: RunDir {
                 id: "x".to_owned(),
                 path: PathBuf::new(),

@@ -1,6 +1,7 @@
 //! Files that appear whole.
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -9,15 +10,28 @@ use serde::Serialize;
 
 /// Writes beside, then renames.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let text =
+        serde_json::to_string_pretty(value).with_context(|| format!("cannot write {}", path.display()))?;
+    write_text(path, &(text + "\n"))
+}
+
+/// Writes beside, then renames. Whoever can read the directory can read the file: these are for others.
+pub(crate) fn write_text(path: &Path, text: &str) -> Result<()> {
     let dir = path.parent().context("a file has a directory")?;
     let write = || -> Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        serde_json::to_writer_pretty(&mut file, value)?;
-        file.write_all(b"\n")?;
+        let mut file = tempfile::Builder::new()
+            .permissions(readable())
+            .tempfile_in(dir)?;
+        file.write_all(text.as_bytes())?;
         file.persist(path)?;
         Ok(())
     };
     write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// What other files are created with; the umask still applies.
+fn readable() -> std::fs::Permissions {
+    std::fs::Permissions::from_mode(0o666)
 }
 
 /// A directory of its own for one run, named `20261122T201800Z-abcd`: no character that an artifact store refuses.

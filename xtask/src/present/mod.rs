@@ -1,11 +1,22 @@
-//! What people see: steps as they run, the table of checks, the files beside it.
+//! What people see: steps as they run, and the results in every form that somebody reads them in.
 
 pub(crate) mod files;
+mod github;
+mod junit;
+mod lines;
+mod markdown;
+mod page;
 pub(crate) mod steps;
 pub(crate) mod table;
+mod wording;
+
+use std::path::Path;
 
 use anstream::eprintln;
 use anstyle::{AnsiColor, Style};
+use anyhow::Result;
+
+use crate::results::{Results, SOAK_PICTURES};
 
 pub(crate) const FAILED: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const DIMMED: Style = Style::new().dimmed();
@@ -13,4 +24,28 @@ pub(crate) const DIMMED: Style = Style::new().dimmed();
 /// An error and its causes, on standard error.
 pub(crate) fn error(error: &anyhow::Error) {
     eprintln!("{FAILED}error:{FAILED:#} {error:#}");
+}
+
+/// Lines of the log that GitHub's page can fold, until the value is dropped.
+pub(crate) fn group(title: &str) -> Option<github::Group> {
+    github::Group::begin(title)
+}
+
+/// Writes a run's results to its directory in every form, and tells GitHub Actions where this runs there.
+pub(crate) fn publish(results: &mut Results, dir: &Path) -> Result<()> {
+    const FILES: [&str; 4] = ["report.html", "results.json", "junit.xml", "summary.md"];
+    results.find_artifacts(dir, &FILES);
+    let results = &*results;
+    let picture = SOAK_PICTURES
+        .iter()
+        .find_map(|path| std::fs::read_to_string(dir.join(path)).ok());
+    let summary = markdown::render(results);
+    files::write_json(&dir.join("results.json"), results)?;
+    files::write_text(&dir.join("junit.xml"), &junit::render(results)?)?;
+    files::write_text(&dir.join("summary.md"), &summary)?;
+    files::write_text(
+        &dir.join("report.html"),
+        &page::render(results, picture.as_deref()),
+    )?;
+    github::tell(results, &summary)
 }

@@ -11,6 +11,7 @@ use verdict::leak::{
 use super::live::{Live, Trial};
 use crate::exit::Exit;
 use crate::present::table;
+use crate::results;
 
 /// What a run came to.
 pub(crate) struct Outcome {
@@ -119,15 +120,21 @@ impl Outcome {
         }
     }
 
-    pub(crate) fn to_json(&self) -> Value {
+    /// As the results hold it.
+    pub(crate) fn to_results(&self) -> results::Soak {
         let facts: Vec<_> = self.trials.iter().map(|trial| &trial.facts).collect();
-        json!({
-            "verdict": self.verdict,
-            "sentence": self.sentence,
-            "exact": self.exact,
-            "live": self.live,
-            "blocks": facts,
-        })
+        results::Soak {
+            verdict: self.verdict.to_string(),
+            sentence: self.sentence.clone(),
+            exact: self.exact.sentence.clone(),
+            control: self.exact.control.to_string(),
+            experiments: self
+                .trials
+                .iter()
+                .map(|trial| experiment(&trial.analysis))
+                .collect(),
+            statistics: json!({"exact": self.exact, "live": self.live, "blocks": facts}),
+        }
     }
 
     /// The tables; the sentence is for whoever calls to print last.
@@ -171,6 +178,37 @@ fn overall(conclusion: Option<&Conclusion>, caveats: &[String], interrupted: boo
     }
 }
 
+fn experiment(analysis: &Analysis) -> results::Experiment {
+    results::Experiment {
+        seed: analysis.seed.to_string(),
+        operation: analysis.operation.clone(),
+        operations: analysis.operations,
+        pairs: analysis.pairs as u64,
+        findings: analysis.resources.iter().map(finding).collect(),
+    }
+}
+
+fn finding(analysed: &ResourceAnalysis) -> results::Finding {
+    let estimate = analysed.estimate.as_ref();
+    let bounds = |lower, upper| results::Bounds { lower, upper };
+    results::Finding {
+        resource: analysed.resource.name.clone(),
+        unit: analysed.resource.unit.clone(),
+        found: worded(&analysed.finding),
+        to_rule_out: analysed.resource.lambda_star,
+        per_operation: estimate.map(|estimate| estimate.per_operation),
+        bounds: estimate.and_then(|estimate| Some(bounds(estimate.lower?, estimate.upper?))),
+        would_be_found: power(analysed),
+        p_leak: estimate.map(|estimate| estimate.p_leak),
+    }
+}
+
+/// How small a leak would have been found; of what leaks, the readings do not tell.
+fn power(analysed: &ResourceAnalysis) -> Option<f64> {
+    let found = matches!(analysed.finding, Finding::Leak | Finding::OverRelease);
+    analysed.power.filter(|_| !found).map(|power| power.smallest())
+}
+
 fn print_table(analysis: &Analysis) {
     let per = &analysis.operation;
     let mut table = table::empty();
@@ -193,9 +231,6 @@ fn print_table(analysis: &Analysis) {
 fn cells(analysed: &ResourceAnalysis) -> [String; 8] {
     let resource = &analysed.resource;
     let estimate = analysed.estimate.as_ref();
-    // Of what leaks, the readings do not tell how small a leak would have been found.
-    let found = matches!(analysed.finding, Finding::Leak | Finding::OverRelease);
-    let power = analysed.power.filter(|_| !found);
     let bounds = estimate.and_then(|e| Some(format!("{} … {}", figure(e.lower?), figure(e.upper?))));
     [
         resource.name.clone(),
@@ -203,7 +238,7 @@ fn cells(analysed: &ResourceAnalysis) -> [String; 8] {
         estimate.map(|e| figure(e.per_operation)).unwrap_or_default(),
         bounds.unwrap_or_default(),
         figure(resource.lambda_star),
-        power.map(|power| figure(power.smallest())).unwrap_or_default(),
+        power(analysed).map(figure).unwrap_or_default(),
         estimate.map(|e| figure(e.p_leak)).unwrap_or_default(),
         analysed.count_rule.as_ref().map(older_rule).unwrap_or_default(),
     ]

@@ -1,6 +1,8 @@
 //! Runs the harness itself as a child, in a private temporary root, and looks for what it leaves.
 #![allow(dead_code, reason = "each file of tests uses its own part")]
 
+pub(crate) mod formats;
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

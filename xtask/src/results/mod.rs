@@ -1,0 +1,184 @@
+//! What a run came to: the one model of which the terminal's last lines, `results.json`, `junit.xml`, `summary.md`,
+//! `report.html` and GitHub's annotations are views (`crate::present`).
+//!
+//! `docs/results.schema.json` describes it to others; a change here is a change there.
+
+mod artifacts;
+mod reports;
+mod soak;
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use verdict::{Outcome, Row, Tally};
+
+pub(crate) use self::artifacts::{Artifact, SOAK_PICTURES};
+pub(crate) use self::reports::{Report, Thread};
+pub(crate) use self::soak::{Bounds, Experiment, Finding, Soak};
+use crate::environment::Environment;
+use crate::exit::Exit;
+
+/// The version of the model: raised when a reader of the older one would misread it.
+pub(crate) const SCHEMA: u32 = 1;
+
+/// One run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Results {
+    pub(crate) schema: u32,
+    pub(crate) verdict: Verdict,
+    /// Begins with the verdict's word: what the terminal's last line says.
+    pub(crate) sentence: String,
+    pub(crate) run: Run,
+    pub(crate) environment: Environment,
+    /// The deviations that were allowed, by name, as they stand in the evidence.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub(crate) thresholds: Map<String, Value>,
+    pub(crate) checks: Vec<Row>,
+    /// What the reports and the observer say, side by side.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) reports: Vec<Report>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) soak: Option<Soak>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) artifacts: Vec<Artifact>,
+}
+
+/// Which run it was.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Run {
+    pub(crate) id: String,
+    /// The command line that shows it again.
+    pub(crate) command: String,
+    /// RFC 3339.
+    pub(crate) started_at: String,
+    pub(crate) elapsed_secs: f64,
+    /// Of the coins that a soak threw.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) seed: Option<String>,
+    /// The time that a soak was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) box_secs: Option<f64>,
+}
+
+/// In a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    Pass,
+    Fail,
+    Inconclusive,
+    /// Nothing was judged: the environment or the command line was at fault.
+    Error,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Pass => "PASS",
+            Self::Fail => "FAIL",
+            Self::Inconclusive => "INCONCLUSIVE",
+            Self::Error => "ERROR",
+        })
+    }
+}
+
+impl Verdict {
+    /// As it stands in `results.json`.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::Inconclusive => "inconclusive",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl From<Exit> for Verdict {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Pass => Self::Pass,
+            Exit::Fail => Self::Fail,
+            Exit::Inconclusive => Self::Inconclusive,
+            Exit::Environment => Self::Error,
+        }
+    }
+}
+
+impl Run {
+    /// A run that ends now.
+    pub(crate) fn ended(id: &str, command: String, started_at: Timestamp) -> Self {
+        Self {
+            id: id.to_owned(),
+            command,
+            started_at: started_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            elapsed_secs: Timestamp::now().duration_since(started_at).as_secs_f64(),
+            seed: None,
+            box_secs: None,
+        }
+    }
+}
+
+impl Results {
+    /// What is known of a run before anything was judged.
+    pub(crate) fn new(run: Run, environment: Environment, verdict: Verdict, sentence: String) -> Self {
+        Self {
+            schema: SCHEMA,
+            verdict,
+            sentence,
+            run,
+            environment,
+            thresholds: Map::new(),
+            checks: Vec::new(),
+            reports: Vec::new(),
+            soak: None,
+            artifacts: Vec::new(),
+        }
+    }
+
+    /// A run that ended before its verdict.
+    pub(crate) fn of_error(run: Run, error: &anyhow::Error) -> Self {
+        let verdict = Verdict::from(Exit::of(error));
+        Self::new(run, Environment::read(), verdict, format!("{verdict}: {error:#}"))
+    }
+
+    /// Adds the thresholds and the reports of some evidence.
+    #[must_use]
+    pub(crate) fn with_evidence(mut self, evidence: &Value) -> Self {
+        self.thresholds = evidence["thresholds"].as_object().cloned().unwrap_or_default();
+        self.reports = reports::of_evidence(evidence);
+        self
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        self.checks.iter().collect()
+    }
+
+    /// The labels of the reports, in order.
+    pub(crate) fn labels(&self) -> Vec<&str> {
+        self.reports.iter().map(|report| report.label.as_str()).collect()
+    }
+
+    /// The checks that did not pass, failures first.
+    pub(crate) fn troubles(&self) -> impl Iterator<Item = &Row> {
+        let of = |outcome| self.checks.iter().filter(move |row| row.outcome() == outcome);
+        of(Outcome::Fail).chain(of(Outcome::Inconclusive))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod examples;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_come_before_what_was_skipped() {
+        let results = examples::failed();
+        let outcomes: Vec<Outcome> = results.troubles().map(Row::outcome).collect();
+        assert_eq!(outcomes, [Outcome::Fail, Outcome::Inconclusive]);
+    }
+}
