@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use crate::bounded_json::Budget;
 use crate::environment::Environment;
 use crate::observe::{Observation, Window};
 use crate::plan::Thresholds;
@@ -99,7 +100,7 @@ impl Report {
         let kept = dir.join(format!("{label}.zip"));
         std::fs::rename(&filed.path, &kept)
             .with_context(|| format!("cannot keep {}", filed.path.display()))?;
-        let (metrics, members) = ReportZip::open(&kept)?.into_evidence()?;
+        let (metrics, members) = ReportZip::open(&kept)?.into_evidence(&mut Budget::default())?;
         Ok(Self {
             label,
             filed,

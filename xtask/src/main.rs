@@ -1,5 +1,6 @@
 //! The harness: `cargo xtask --help`.
 
+mod bounded_json;
 mod checks;
 mod cmd;
 mod darwin;
@@ -12,6 +13,7 @@ mod present;
 mod report_zip;
 mod results;
 mod rig;
+mod sent;
 mod soak;
 mod tools;
 mod witnesses;

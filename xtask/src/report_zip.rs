@@ -2,70 +2,77 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Cursor, Read};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 use zip::ZipArchive;
 
-/// What a report may hold.
+use crate::bounded_json::{self, Budget};
+use crate::exit::Stop;
+
+/// What a report may hold. Packet captures are large; they are looked through, and not kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) file_bytes: u64,
     pub(crate) members: usize,
     pub(crate) member_bytes: u64,
     pub(crate) total_bytes: u64,
+    /// Of one member that is text, and so is kept.
+    pub(crate) text_bytes: usize,
+    /// Of all members that are kept.
+    pub(crate) kept_bytes: usize,
     /// Uncompressed per compressed byte, for members above 1 MiB.
     pub(crate) ratio: u64,
 }
 
 pub(crate) const LIMITS: Limits = Limits {
-    file_bytes: 32 << 20,
+    file_bytes: 64 << 20,
     members: 64,
-    member_bytes: 16 << 20,
-    total_bytes: 48 << 20,
+    member_bytes: 48 << 20,
+    total_bytes: 64 << 20,
+    text_bytes: 4 << 20,
+    kept_bytes: 8 << 20,
     ratio: 200,
 };
 
 /// The metrics' member.
 pub(crate) const METRICS: &str = "runtime-metrics.json";
 
-/// A report's members by name, whole.
+/// A report's members by name.
 #[derive(Debug)]
 pub(crate) struct ReportZip {
-    members: BTreeMap<String, Vec<u8>>,
+    members: BTreeMap<String, Member>,
+}
+
+#[derive(Debug)]
+enum Member {
+    Text(String),
+    /// Anything else: what it says, no check reads.
+    Binary {
+        bytes: usize,
+    },
 }
 
 impl ReportZip {
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let read = || -> Result<Self> {
-            let mut file = File::open(path)?;
-            let meta = file.metadata()?;
-            ensure!(meta.is_file(), "not a regular file");
-            ensure!(
-                meta.len() <= LIMITS.file_bytes,
-                "{} bytes, at most {} are read",
-                meta.len(),
-                LIMITS.file_bytes
-            );
-            let mut bytes = Vec::new();
-            Read::by_ref(&mut file)
-                .take(LIMITS.file_bytes)
-                .read_to_end(&mut bytes)?;
-            Self::parse(&bytes, LIMITS)
-        };
+        let read = || Self::read(File::open(path)?, LIMITS);
         read().with_context(|| format!("cannot read the report {}", path.display()))
     }
 
-    pub(crate) fn parse(bytes: &[u8], limits: Limits) -> Result<Self> {
-        let declared = declared_members(bytes)?;
+    /// Reads a file that is open already.
+    pub(crate) fn read(mut file: impl Read + Seek, limits: Limits) -> Result<Self> {
+        let bytes = file.seek(SeekFrom::End(0))?;
         ensure!(
-            declared <= limits.members,
-            "{declared} members, at most {} are read",
-            limits.members
+            bytes <= limits.file_bytes,
+            "{bytes} bytes, at most {} are read",
+            limits.file_bytes
         );
-        let mut archive = ZipArchive::new(Cursor::new(bytes)).context("not a whole zip")?;
+        file.rewind()?;
+        let declared = declared_members(&mut file, bytes, limits.members)?;
+        file.rewind()?;
+        let mut archive = ZipArchive::new(BufReader::new(file)).context("not a whole zip")?;
         // The library keeps the last of several members with one name.
         ensure!(
             archive.len() == declared,
@@ -73,100 +80,187 @@ impl ReportZip {
             archive.len()
         );
         let mut members = BTreeMap::new();
-        let mut left = limits.total_bytes;
+        let mut left = Left {
+            bytes: limits.total_bytes,
+            kept: limits.kept_bytes,
+        };
         for index in 0..archive.len() {
-            // By raw index first: an encrypted member cannot be opened, but can be named.
-            let raw = archive
-                .by_index_raw(index)
-                .with_context(|| format!("member {index} is damaged"))?;
-            let name = String::from_utf8(raw.name_raw().to_vec()).map_err(|_| {
-                anyhow!(
-                    "a member's name is not UTF-8: {:?}",
-                    String::from_utf8_lossy(raw.name_raw())
-                )
-            })?;
-            ensure!(!raw.encrypted(), "member {name:?} is encrypted");
-            ensure!(raw.is_file() && !raw.is_symlink(), "member {name:?} is no file");
-            check_name(&name)?;
-            let (size, compressed) = (raw.size(), raw.compressed_size());
-            drop(raw);
-            let allowed = limits.member_bytes.min(left);
-            ensure!(
-                size <= allowed,
-                "member {name:?} has {size} bytes, at most {allowed} are read"
-            );
-            let ratio = size / compressed.max(1);
-            ensure!(
-                size <= 1 << 20 || ratio <= limits.ratio,
-                "member {name:?} is compressed {ratio} times: a bomb?"
-            );
-            let member = archive
-                .by_index(index)
-                .with_context(|| format!("member {name:?} is damaged"))?;
-            let mut content = Vec::new();
-            // The declared size may lie: one byte more than allowed is enough to know.
-            let read = member.take(allowed + 1).read_to_end(&mut content);
-            read.with_context(|| format!("member {name:?} is damaged"))?;
-            ensure!(
-                content.len() as u64 <= allowed,
-                "member {name:?} has more bytes than it declares"
-            );
-            left -= content.len() as u64;
-            members.insert(name, content);
+            let (name, member) = read_member(&mut archive, index, &limits, &mut left)?;
+            members.insert(name, member);
         }
         Ok(Self { members })
     }
 
-    /// The evidence's `metrics` and `members` of this report.
-    pub(crate) fn into_evidence(self) -> Result<(Value, Value)> {
+    /// The evidence's `metrics` and `members` of this report. A report that is at fault is the client's fault.
+    pub(crate) fn into_evidence(self, budget: &mut Budget) -> Result<(Value, Value)> {
         let mut metrics = None;
         let mut members = serde_json::Map::new();
-        for (name, content) in self.members {
-            let bytes = content.len();
-            let member = if name == METRICS {
-                let parsed =
-                    serde_json::from_slice(&content).with_context(|| format!("{METRICS} is not JSON"))?;
-                metrics = Some(parsed);
-                json!({"bytes": bytes})
-            } else {
-                match (
-                    serde_json::from_slice::<Value>(&content),
-                    String::from_utf8(content),
-                ) {
-                    (Ok(json), _) => json!({"bytes": bytes, "json": json}),
-                    (Err(error), Ok(_)) if name.ends_with(".json") => bail!("{name} is not JSON: {error}"),
-                    (Err(_), Ok(text)) => json!({"bytes": bytes, "text": text}),
-                    (Err(_), Err(_)) => json!({"bytes": bytes}),
+        for (name, member) in self.members {
+            let entry = match member {
+                Member::Binary { bytes } => json!({"bytes": bytes}),
+                Member::Text(text) => {
+                    let bytes = text.len();
+                    match bounded_json::parse(text.as_bytes(), budget) {
+                        Ok(value) if name == METRICS => {
+                            metrics = Some(value);
+                            json!({"bytes": bytes})
+                        }
+                        Ok(value) => json!({"bytes": bytes, "json": value}),
+                        Err(error) if name.ends_with(".json") => {
+                            return Err(Stop::Client(format!("{name} is not JSON: {error}")).into());
+                        }
+                        Err(_) => json!({"bytes": bytes, "text": text}),
+                    }
                 }
             };
-            members.insert(name, member);
+            members.insert(name, entry);
         }
-        Ok((
-            metrics.with_context(|| format!("the report has no {METRICS}"))?,
-            Value::Object(members),
-        ))
+        let metrics = metrics.ok_or_else(|| Stop::Client(format!("the report has no {METRICS}")))?;
+        Ok((metrics, Value::Object(members)))
     }
+}
+
+/// What may still be read.
+struct Left {
+    bytes: u64,
+    kept: usize,
+}
+
+fn read_member<R: Read + Seek>(
+    archive: &mut ZipArchive<R>,
+    index: usize,
+    limits: &Limits,
+    left: &mut Left,
+) -> Result<(String, Member)> {
+    // By raw index first: an encrypted member cannot be opened, but can be named.
+    let raw = archive
+        .by_index_raw(index)
+        .with_context(|| format!("member {index} is damaged"))?;
+    let name = String::from_utf8(raw.name_raw().to_vec()).map_err(|_| {
+        anyhow!(
+            "a member's name is not UTF-8: {:?}",
+            String::from_utf8_lossy(raw.name_raw())
+        )
+    })?;
+    ensure!(!raw.encrypted(), "member {name:?} is encrypted");
+    ensure!(
+        raw.is_file() && !raw.is_symlink(),
+        "member {name:?} is no file, but a directory or a link"
+    );
+    check_name(&name)?;
+    let (size, compressed) = (raw.size(), raw.compressed_size());
+    drop(raw);
+    let allowed = limits.member_bytes.min(left.bytes);
+    ensure!(
+        size <= allowed,
+        "member {name:?} has {size} bytes, at most {allowed} are read"
+    );
+    let ratio = size / compressed.max(1);
+    ensure!(
+        size <= 1 << 20 || ratio <= limits.ratio,
+        "member {name:?} is compressed {ratio} times: a bomb?"
+    );
+    let file = archive
+        .by_index(index)
+        .with_context(|| format!("member {name:?} is damaged"))?;
+    // The declared size may lie: one byte more than allowed is enough to know.
+    let (member, bytes) = look_through(file.take(allowed + 1), limits.text_bytes.min(left.kept))
+        .with_context(|| format!("member {name:?} is damaged"))?;
+    ensure!(
+        bytes as u64 <= allowed,
+        "member {name:?} has more bytes than it declares"
+    );
+    let member =
+        member.with_context(|| format!("member {name:?} is text of {bytes} bytes: too long to be judged"))?;
+    left.bytes -= bytes as u64;
+    if let Member::Text(text) = &member {
+        left.kept -= text.len();
+    }
+    Ok((name, member))
+}
+
+/// Reads to the end, and keeps what is text; `None` where that is more than may be kept. Also returns the size.
+fn look_through(mut file: impl Read, most_kept: usize) -> std::io::Result<(Option<Member>, usize)> {
+    let (mut kept, mut bytes, mut is_text) = (Vec::new(), 0, true);
+    // So far it is known to be text.
+    let mut known = 0;
+    let mut chunk = [0; 16 << 10];
+    loop {
+        let read = file.read(&mut chunk)?;
+        if read == 0 {
+            break;
+        }
+        bytes += read;
+        if !is_text {
+            continue;
+        }
+        if kept.len() <= most_kept {
+            kept.extend_from_slice(&chunk[..read]);
+        }
+        match std::str::from_utf8(&kept[known..]) {
+            Ok(_) => known = kept.len(),
+            // A character is cut at the end of the chunk; what follows completes it.
+            Err(error) if error.error_len().is_none() => known += error.valid_up_to(),
+            Err(_) => (is_text, kept) = (false, Vec::new()),
+        }
+    }
+    let member = match String::from_utf8(kept) {
+        Ok(_) if is_text && bytes > most_kept => None,
+        Ok(text) if is_text => Some(Member::Text(text)),
+        _ => Some(Member::Binary { bytes }),
+    };
+    Ok((member, bytes))
 }
 
 /// How many members the zip declares to have. Its end record (APPNOTE 4.3.16) counts in 16 bits, which bounds what a
 /// library can be made to read before it says how long the directory is; zip64 lifts that bound, and no report needs it.
-fn declared_members(bytes: &[u8]) -> Result<usize> {
+/// The record that counts ends with the file, its comment included; but as a library may take another one, none may
+/// declare too many.
+fn declared_members(file: &mut impl Read, file_bytes: u64, most: usize) -> Result<usize> {
     const END: &[u8] = b"PK\x05\x06";
+    const END_BYTES: usize = 22;
     const ZIP64_LOCATOR: &[u8] = b"PK\x06\x07";
+    const LOCATOR_BYTES: usize = 20;
+    const KEPT: usize = LOCATOR_BYTES + END_BYTES;
     let mut declared = None;
-    for at in memchr::memmem::find_iter(bytes, END) {
-        let locator = at
-            .checked_sub(20)
-            .and_then(|at| bytes.get(at..at + ZIP64_LOCATOR.len()));
-        ensure!(
-            locator != Some(ZIP64_LOCATOR),
-            "a zip64 archive: no report is that large"
-        );
-        if let Some(record) = bytes.get(at..at + 22) {
-            declared = Some(usize::from(u16::from_le_bytes([record[10], record[11]])));
+    let mut read_so_far = 0;
+    let mut window = Vec::new();
+    let mut chunk = vec![0; 256 << 10];
+    // Of the window's bytes, those up to here have been searched.
+    let mut searched = 0;
+    loop {
+        let read = file.read(&mut chunk)?;
+        if read == 0 {
+            break;
         }
+        window.extend_from_slice(&chunk[..read]);
+        read_so_far += read as u64;
+        for at in memchr::memmem::find_iter(&window[searched..], END) {
+            let at = searched + at;
+            let Some(record) = window.get(at..at + END_BYTES) else {
+                continue;
+            };
+            let locator = at
+                .checked_sub(LOCATOR_BYTES)
+                .map(|start| &window[start..start + ZIP64_LOCATOR.len()]);
+            ensure!(
+                locator != Some(ZIP64_LOCATOR),
+                "a zip64 archive: no report is that large"
+            );
+            let members = usize::from(u16::from_le_bytes([record[10], record[11]]));
+            ensure!(members <= most, "{members} members, at most {most} are read");
+            let comment = usize::from(u16::from_le_bytes([record[20], record[21]]));
+            let rest = file_bytes.saturating_sub(read_so_far) as usize + window.len() - at - END_BYTES;
+            if comment == rest {
+                declared = Some(members);
+            }
+        }
+        // A record that is cut at the end is searched for again, with what stood before it.
+        let kept = window.len().min(KEPT);
+        window.drain(..window.len() - kept);
+        searched = kept.saturating_sub(END_BYTES - 1);
     }
-    declared.context("not a whole zip: it has no end record")
+    declared.context("not a whole zip: there is no end record at its end")
 }
 
 /// Names are only shown and compared, never used as paths; still, one that tries to be more is hostile.
@@ -184,7 +278,7 @@ fn check_name(name: &str) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Cursor, Write};
 
     use zip::ZipWriter;
     use zip::write::SimpleFileOptions;
@@ -192,10 +286,12 @@ mod tests {
     use super::*;
 
     const SMALL: Limits = Limits {
-        file_bytes: 1 << 20,
+        file_bytes: 8 << 20,
         members: 4,
         member_bytes: 3 << 20,
         total_bytes: 4 << 20,
+        text_bytes: 1 << 20,
+        kept_bytes: 3 << 19,
         ratio: 200,
     };
 
@@ -210,7 +306,10 @@ mod tests {
     }
 
     fn refusal(bytes: &[u8]) -> String {
-        format!("{:#}", ReportZip::parse(bytes, SMALL).expect_err("refused"))
+        format!(
+            "{:#}",
+            ReportZip::read(Cursor::new(bytes), SMALL).expect_err("refused")
+        )
     }
 
     /// Overwrites every occurrence of `from`, as an attacker would after zipping.
@@ -231,9 +330,9 @@ mod tests {
             ("notes.txt", b"text"),
             ("screenshot.png", b"\x89PNG\xff"),
         ]);
-        let (metrics, members) = ReportZip::parse(&zip, SMALL)
+        let (metrics, members) = ReportZip::read(Cursor::new(&zip), SMALL)
             .expect("good")
-            .into_evidence()
+            .into_evidence(&mut Budget::default())
             .expect("good");
         assert_eq!(metrics, json!({"platform": "linux"}));
         assert_eq!(
@@ -256,10 +355,11 @@ mod tests {
             .collect();
         let locator = [b"PK\x06\x07".as_slice(), &[0; 16], &good[good.len() - 22..]].concat();
         for (bytes, reason) in [
-            (vec![], "no end record"),
-            (b"PK".to_vec(), "no end record"),
-            (good[..good.len() - 30].to_vec(), "no end record"),
+            (vec![], "there is no end record"),
+            (b"PK".to_vec(), "there is no end record"),
+            (good[..good.len() - 30].to_vec(), "there is no end record"),
             (good[20..].to_vec(), "not a whole zip"),
+            ([&good[..], b"more"].concat(), "there is no end record at its end"),
             (locator, "zip64"),
             (
                 zipped(&[("1", b""), ("2", b""), ("3", b""), ("4", b""), ("5", b"")]),
@@ -289,11 +389,62 @@ mod tests {
     }
 
     #[test]
+    fn text_is_kept_within_bounds_and_the_rest_looked_through() {
+        let text = |bytes: usize| "ü".repeat(bytes / 2).into_bytes();
+        let mut capture = vec![0xff; 2 << 20];
+        capture[..4].copy_from_slice(b"\xd4\xc3\xb2\xa1");
+        let stored = |members: &[(&str, &[u8])]| {
+            let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+            let options = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+            for (name, content) in members {
+                zip.start_file(*name, options).expect("a member");
+                zip.write_all(content).expect("written");
+            }
+            zip.finish().expect("a zip").into_inner()
+        };
+        let fits = stored(&[
+            (METRICS, b"{}"),
+            ("traffic.pcap", &capture),
+            ("notes.txt", &text(100_000)),
+        ]);
+        let (_, members) = ReportZip::read(Cursor::new(fits), SMALL)
+            .expect("read")
+            .into_evidence(&mut Budget::default())
+            .expect("good");
+        assert_eq!(members["traffic.pcap"], json!({"bytes": 2 << 20}));
+        assert_eq!(members["notes.txt"]["text"].as_str().map(str::len), Some(100_000));
+        for members in [
+            &[("long.txt", text((1 << 20) + 2).as_slice())][..],
+            &[("one.txt", &text(1 << 20)), ("two.txt", &text(1 << 20))],
+        ] {
+            let error = refusal(&stored(members));
+            assert!(error.contains("too long to be judged"), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_the_end_record_at_the_end_counts() {
+        let inner = zipped(&[("1", b""), ("2", b""), ("3", b"")]);
+        let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+        let options = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        zip.start_file("inner.zip", options).expect("a member");
+        zip.write_all(&inner).expect("written");
+        let bytes = zip.finish().expect("a zip").into_inner();
+        assert!(ReportZip::read(Cursor::new(&bytes), SMALL).is_ok());
+        for cut in 1..22 {
+            assert!(
+                ReportZip::read(Cursor::new(&bytes[..bytes.len() - cut]), SMALL).is_err(),
+                "{cut}"
+            );
+        }
+    }
+
+    #[test]
     fn a_member_that_lies_about_its_size_or_content_is_refused() {
         let content = vec![b'y'; 5000];
         let zip = zipped(&[("liar", &content)]);
         let lie = patched(zip.clone(), &5000_u32.to_le_bytes(), &50_u32.to_le_bytes());
-        assert!(ReportZip::parse(&lie, SMALL).is_err());
+        assert!(ReportZip::read(Cursor::new(&lie), SMALL).is_err());
         let mut torn = zip;
         torn[40] ^= 0xff;
         assert!(refusal(&torn).contains("damaged"), "{}", refusal(&torn));
@@ -315,8 +466,11 @@ mod tests {
                 "session.json is not JSON",
             ),
         ] {
-            let report = ReportZip::parse(&zipped(&members), SMALL).expect("a zip");
-            let error = format!("{:#}", report.into_evidence().expect_err(reason));
+            let report = ReportZip::read(Cursor::new(zipped(&members)), SMALL).expect("a zip");
+            let error = format!(
+                "{:#}",
+                report.into_evidence(&mut Budget::default()).expect_err(reason)
+            );
             assert!(error.contains(reason), "{error}");
         }
     }
@@ -324,8 +478,12 @@ mod tests {
     #[test]
     fn json_as_deep_as_the_sky_is_refused_not_followed() {
         let deep = "[".repeat(100_000);
-        let report = ReportZip::parse(&zipped(&[(METRICS, deep.as_bytes())]), SMALL).expect("a zip");
-        let error = format!("{:#}", report.into_evidence().expect_err("deep"));
+        let report =
+            ReportZip::read(Cursor::new(zipped(&[(METRICS, deep.as_bytes())])), SMALL).expect("a zip");
+        let error = format!(
+            "{:#}",
+            report.into_evidence(&mut Budget::default()).expect_err("deep")
+        );
         assert!(error.contains("recursion limit"), "{error}");
     }
 }

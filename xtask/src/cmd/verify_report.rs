@@ -1,72 +1,136 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anstream::println;
-use anyhow::{Context, Result};
+use anyhow::Result;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use verdict::{Outcome, Row, Tally};
 
+use crate::bounded_json::Budget;
 use crate::checks::{self, Checks};
+use crate::cmd::verify;
+use crate::environment::Environment;
 use crate::exit::Exit;
 use crate::plan::ThresholdArgs;
-use crate::present::table;
-use crate::report_zip::ReportZip;
+use crate::present::files::RunDir;
+use crate::present::{self, table};
+use crate::results::{self, Results};
+use crate::sent::{self, Sent};
+use crate::workspace;
 
-/// Judge reports that somebody sent, of any platform: what a zip alone can answer.
+/// Judge reports that somebody sent, of any platform: what a report alone can answer.
 ///
-/// What only an observer beside the process could have judged is SKIPPED, with the reason. Reports of one session, in
-/// the order in which they were filed, are compared with each other.
+/// What only an observer beside the process could have judged is SKIPPED, with the reason; so is what a report of its kind
+/// cannot be asked. Reports of one session are compared with each other, by their own stamps.
+///
+/// Knows the zips of this workspace's client and all five kinds of ryll's, and a runtime-metrics.json by itself. Exit
+/// codes: 0 everything that could be judged passed, 1 something did not, or the report is no report, 2 it cannot be read.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Zips with a runtime-metrics.json.
-    #[arg(required = true, value_name = "ZIP")]
+    /// Zips, or files of JSON; `-` is standard input.
+    #[arg(required = true, value_name = "REPORT")]
     reports: Vec<PathBuf>,
+    /// Also write results.json, junit.xml, summary.md and report.html to a directory of their own in this one.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     #[command(flatten)]
     thresholds: ThresholdArgs,
 }
 
+/// More are a heap, not a mail.
+const MOST_REPORTS: usize = 50;
+
 pub(crate) fn run(args: &Args) -> Result<Exit> {
+    let started_at = Timestamp::now();
+    anyhow::ensure!(
+        args.reports.len() <= MOST_REPORTS,
+        "{} reports, at most {MOST_REPORTS} are judged at once",
+        args.reports.len()
+    );
     let checks = Checks::load(&checks::dir())?;
-    let reports = args
-        .reports
-        .iter()
-        .enumerate()
-        .map(|(index, path)| read(index, path))
+    let mut budget = Budget::default();
+    let reports = (1..).zip(&args.reports);
+    let reports = reports
+        .map(|(number, path)| Sent::read(path, format!("report{number}"), &mut budget))
         .collect::<Result<Vec<_>>>()?;
-    let evidence = json!({
-        "schema": 1,
-        "environment": {"os": platform(&reports[0])},
-        "thresholds": args.thresholds.resolve(),
-        "reports": reports,
-    });
-    let rows = checks.judge(&evidence)?;
-    let labels: Vec<&str> = reports
+    for report in &reports {
+        println!("{}: {}, {}", report.label, report.name, report.origin);
+    }
+    let environment = environment(&reports);
+    let judged = sent::sessions(reports)
         .iter()
-        .filter_map(|report| report["label"].as_str())
-        .collect();
-    table::print(&rows, &labels);
-    let tally: Tally = rows.iter().collect();
-    println!("{}", conclusion(tally));
-    Ok(exit(&rows))
+        .map(|session| Judged::of(session, &checks, args))
+        .collect::<Result<Vec<_>>>()?;
+    let mut results = results(judged, environment, started_at);
+    table::print(&results.checks, &results.labels());
+    match &args.out {
+        Some(parent) => {
+            let dir = RunDir::create(parent, started_at)?;
+            dir.id.clone_into(&mut results.run.id);
+            present::publish(&mut results, &dir.path)?;
+            println!("page: {}/report.html", workspace::shown(&dir.path));
+        }
+        None => present::tell(&results)?,
+    }
+    println!("{}", results.sentence);
+    Ok(exit(&results.checks))
 }
 
-/// A zip as a report in the evidence: without trigger, appearance and observer, which nobody recorded.
-fn read(index: usize, path: &Path) -> Result<Value> {
-    let (metrics, members) = ReportZip::open(path)?
-        .into_evidence()
-        .with_context(|| path.display().to_string())?;
-    let label = format!("zip{}", index + 1);
-    Ok(json!({"label": label, "zip": path.display().to_string(), "metrics": metrics, "members": members}))
+/// One session's reports, judged.
+struct Judged {
+    evidence: Value,
+    rows: Vec<Row>,
 }
 
-/// The platform that the report's metadata names, or else its figures.
-fn platform(report: &Value) -> &Value {
-    match &report["members"]["metadata.json"]["json"]["platform_os"] {
-        Value::Null => &report["metrics"]["platform"],
-        named => named,
+impl Judged {
+    fn of(session: &[Sent], checks: &Checks, args: &Args) -> Result<Self> {
+        let evidence = json!({
+            "schema": 1,
+            "environment": {"os": session[0].platform()},
+            "thresholds": args.thresholds.resolve(),
+            "reports": session.iter().map(Sent::to_evidence).collect::<Vec<_>>(),
+        });
+        let mut rows = checks.judge(&evidence)?;
+        for report in session {
+            report.excuse(&mut rows);
+        }
+        Ok(Self { evidence, rows })
     }
 }
 
-/// What could not be judged from a zip does not count against it; a zip of which nothing could be judged has not passed.
+/// Of what machine the reports are, as far as they agree.
+fn environment(reports: &[Sent]) -> Environment {
+    let (os, arch) = (reports[0].platform(), reports[0].architecture());
+    let agree = reports.iter().all(|report| report.platform() == os);
+    Environment {
+        os: if agree { os } else { "several" }.to_owned(),
+        arch: arch
+            .filter(|_| reports.iter().all(|report| report.architecture() == arch))
+            .map(str::to_owned),
+        ..Environment::default()
+    }
+}
+
+fn results(judged: Vec<Judged>, environment: Environment, started_at: Timestamp) -> Results {
+    let run = results::Run::ended("verify-report", verify::command(), started_at);
+    let mut results = Results::new(run, environment, Exit::Pass.into(), String::new());
+    for Judged { evidence, rows } in judged {
+        let of_session = results.clone().with_evidence(&evidence);
+        results.thresholds = of_session.thresholds;
+        results.reports.extend(of_session.reports);
+        for row in rows {
+            // Checks over all reports of a session are skipped here, and once is enough.
+            if !results.checks.iter().any(|known| known.check == row.check) {
+                results.checks.push(row);
+            }
+        }
+    }
+    results.verdict = exit(&results.checks).into();
+    results.sentence = sentence(&results);
+    results
+}
+
+/// What could not be judged from a report does not count against it; one of which nothing could be judged has not passed.
 fn exit(rows: &[Row]) -> Exit {
     let judged = rows.iter().filter(|row| row.outcome() != Outcome::Inconclusive);
     match judged.collect::<Tally>().outcome() {
@@ -76,15 +140,15 @@ fn exit(rows: &[Row]) -> Exit {
     }
 }
 
-fn conclusion(tally: Tally) -> String {
+fn sentence(results: &Results) -> String {
     let Tally {
         passed,
         failed,
         skipped,
-    } = tally;
-    let word = if failed > 0 { "FAIL" } else { "PASS" };
+    } = results.tally();
+    let judged = passed + failed;
     format!(
-        "{word}: {} judged, {failed} failed, {skipped} not judgeable from a zip",
-        passed + failed
+        "{}: {judged} judged, {failed} failed, {skipped} not judgeable from a zip",
+        results.verdict
     )
 }

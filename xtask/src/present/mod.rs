@@ -49,3 +49,8 @@ pub(crate) fn publish(results: &mut Results, dir: &Path) -> Result<()> {
     )?;
     github::tell(results, &summary)
 }
+
+/// Tells GitHub Actions alone.
+pub(crate) fn tell(results: &Results) -> Result<()> {
+    github::tell(results, &markdown::render(results))
+}

@@ -8,8 +8,8 @@ use super::FAILED;
 use super::lines::lines;
 use super::wording::{allowed, bounds, plain, shown};
 
-/// Prints the table, one line a check and one column a report, then every failed or skipped check once more with what
-/// to do about it.
+/// Prints the table, one line a check and one column a report, then why checks were skipped, and last every failure with
+/// what to do about it.
 pub(crate) fn print(rows: &[Row], labels: &[&str]) {
     let mut table = empty();
     table.set_header(
@@ -29,9 +29,25 @@ pub(crate) fn print(rows: &[Row], labels: &[&str]) {
         );
     }
     println!("{table}");
-    for row in rows.iter().filter(|row| row.outcome() != Outcome::Pass) {
+    for (reason, checks) in skipped(rows) {
+        println!("SKIPPED: {reason}\n    {}", checks.join(" "));
+    }
+    for row in rows.iter().filter(|row| row.outcome() == Outcome::Fail) {
         println!("{}", explained(row));
     }
+}
+
+/// The skipped checks, by why they were.
+fn skipped(rows: &[Row]) -> Vec<(String, Vec<&str>)> {
+    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
+    for row in rows.iter().filter(|row| row.outcome() == Outcome::Inconclusive) {
+        let reason = plain(row.reason.as_deref().unwrap_or("no reason given"));
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, checks)) => checks.push(&row.check),
+            None => reasons.push((reason, vec![&row.check])),
+        }
+    }
+    reasons
 }
 
 /// A table in the style of all, for standard output.
@@ -70,7 +86,7 @@ fn summary(row: &Row) -> String {
     }
 }
 
-/// One failed or skipped check in full.
+/// One failed check in full.
 fn explained(row: &Row) -> String {
     let title = row
         .title
@@ -87,18 +103,12 @@ fn explained(row: &Row) -> String {
         .as_deref()
         .map(|remedy| format!("\n    remedy:   {remedy}"))
         .unwrap_or_default();
-    match row.outcome() {
-        Outcome::Inconclusive => {
-            let reason = plain(row.reason.as_deref().unwrap_or("no reason given"));
-            format!("SKIPPED {}{title}\n    reason:   {reason}{place}", row.check)
-        }
-        _ => format!(
-            "{FAILED}FAIL{FAILED:#} {}{title}\n    measured: {}\n    allowed:  {}{place}{remedy}",
-            row.check,
-            shown(&row.measured),
-            allowed(row),
-        ),
-    }
+    format!(
+        "{FAILED}FAIL{FAILED:#} {}{title}\n    measured: {}\n    allowed:  {}{place}{remedy}",
+        row.check,
+        shown(&row.measured),
+        allowed(row),
+    )
 }
 
 #[cfg(test)]
@@ -126,11 +136,24 @@ mod tests {
     }
 
     #[test]
-    fn a_skipped_check_says_why() {
-        let row = row(json!({
-            "check": "4.x", "passed": null, "measured": null, "allowed": {"max": 3}, "reason": "no observer",
-        }));
-        assert_eq!(explained(&row), "SKIPPED 4.x\n    reason:   no observer");
-        assert_eq!(allowed(&row), "≤ 3");
+    fn skipped_checks_stand_together_by_why() {
+        let skip = |check: &str, reason: &str| {
+            row(
+                json!({"check": check, "passed": null, "measured": null, "allowed": {"max": 3}, "reason": reason}),
+            )
+        };
+        let rows = [
+            skip("4.x", "no observer"),
+            skip("5.x", "no start"),
+            skip("4.y", "no observer"),
+        ];
+        assert_eq!(
+            skipped(&rows),
+            [
+                ("no observer".to_owned(), vec!["4.x", "4.y"]),
+                ("no start".to_owned(), vec!["5.x"])
+            ]
+        );
+        assert_eq!(allowed(&rows[0]), "≤ 3");
     }
 }

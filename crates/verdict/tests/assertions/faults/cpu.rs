@@ -155,7 +155,7 @@ fn seed_process(table: &mut Table) {
     table.one(
         "CPU is negative",
         |e| *cpu(&mut e["reports"][LATER]) = json!(-0.1),
-        &["3.later.process"],
+        &["1.later.possible", "3.later.process"],
     );
     table.one(
         "CPU is text",
@@ -168,7 +168,7 @@ fn seed_threads(table: &mut Table) {
     table.each(
         "a thread's CPU is negative",
         |r| threads(r)[1]["cpu_percent"] = json!(-0.001),
-        &["3.{}.sum", "3.{}.threads"],
+        &["1.{}.possible", "3.{}.sum", "3.{}.threads"],
     );
     table.each(
         "a thread has no CPU",

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
-use super::{BUSY, IDLE, LATER, Table, add, list, process, remove, scale};
+use super::{BUSY, IDLE, LATER, Table, add, list, metadata, process, remove, scale};
+use crate::evidence;
 
 pub(super) fn seed(table: &mut Table) {
     table.one(
@@ -73,6 +74,37 @@ pub(super) fn seed(table: &mut Table) {
         |e| *uptime(e, LATER) = json!(0.0),
         &["5.later.present", "5.later.advance", "5.later.order"],
     );
+    // Only the stamps are left to compare with; those of whole seconds are off by one, and more is told.
+    for (name, lie, fails) in [
+        ("by stamps: uptime is right", 0.0, &[][..]),
+        ("by stamps: uptime is 2.5 s ahead", 2.5, &[]),
+        ("by stamps: uptime is 4.6 s ahead", 4.6, &["5.later.advance"]),
+        ("by stamps: uptime is 4.6 s behind", -4.6, &["5.later.advance"]),
+    ] {
+        let mut evidence = sent();
+        add(uptime(&mut evidence, LATER), lie);
+        let unasked = ["3.{}.window.span", "3.{}.window.measured"];
+        table.one_in(
+            evidence,
+            name,
+            |_| {},
+            &[&unasked, fails].concat(),
+            &["3.{}.window.inside", "5.idle.age"],
+        );
+    }
+}
+
+/// Reports that nobody observed when they were taken, with stamps of whole seconds and windows of two.
+fn sent() -> Value {
+    let mut evidence = evidence::linux();
+    for report in list(&mut evidence["reports"]) {
+        let appeared = report["appeared_monotonic_ns"].as_u64().expect("a time");
+        report["stamped"] = json!({"unix_secs": appeared / 1_000_000_000, "within_secs": 3.0});
+        remove(report, "triggered_monotonic_ns");
+        remove(report, "appeared_monotonic_ns");
+        remove(metadata(report), "window");
+    }
+    evidence
 }
 
 fn uptime(evidence: &mut Value, report: usize) -> &mut Value {

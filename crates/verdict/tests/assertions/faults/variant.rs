@@ -28,6 +28,16 @@ pub(super) fn seed(table: &mut Table) {
         |r| r["metrics"]["available"] = json!(false),
         &["1.{}.variant", "2.{}.available"],
     );
+    table.each(
+        "a CPU past 2^64 in a thread",
+        |r| r["metrics"]["threads"][0]["cpu_percent"] = json!(36_893_488_147_419_103_232.0),
+        &["1.{}.possible", "3.{}.sum", "3.{}.threads"],
+    );
+    table.each(
+        "a size past all addresses",
+        |r| r["metrics"]["process"]["vm_size_kb"] = json!(1e15),
+        &["1.{}.possible", "4.{}.vm"],
+    );
     table.each_with_skips(
         "an empty list of threads",
         |r| r["metrics"]["threads"] = json!([]),

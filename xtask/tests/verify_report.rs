@@ -1,0 +1,251 @@
+//! `cargo xtask verify-report` on what people send, and on what nobody should: real processes, generated files.
+#![cfg(unix)]
+
+mod harness;
+mod reports;
+
+use std::path::{Path, PathBuf};
+
+use harness::formats::assert_files;
+use reports::{Sent, bare, ours, ryll, verify_report};
+use serde_json::{Value, json};
+
+/// A directory, and files in it.
+struct Desk(tempfile::TempDir);
+
+impl Desk {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a directory"))
+    }
+
+    fn put(&self, name: &str, content: &[u8]) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, content).expect("written");
+        path
+    }
+}
+
+fn judge(paths: &[&Path]) -> Sent {
+    verify_report(paths.iter().map(|path| path.as_os_str()), None)
+}
+
+#[test]
+fn every_kind_of_report_is_judged_by_what_it_can_answer() {
+    let desk = Desk::new();
+    let none = json!({"platform": "linux", "available": false, "reason": "filed without a sample"});
+    for (name, members, code, said) in [
+        ("ours.zip", ours(12.0), 0, "PASS: "),
+        (
+            "bugreport.zip",
+            ryll(json!("Display"), 12),
+            0,
+            "bug report of ryll",
+        ),
+        (
+            "auto.zip",
+            ryll(json!("AutoSnapshot"), 12),
+            0,
+            "auto-snapshot of ryll",
+        ),
+        (
+            "pedantic.zip",
+            ryll(json!({"Pedantic": {"gap_key": "x"}}), 12),
+            0,
+            "pedantic report of ryll",
+        ),
+        (
+            "disconnect.zip",
+            ryll(json!({"Disconnect": {"channel": "main"}}), 12).metrics(none.clone()),
+            0,
+            "may be filed without figures, and it says why",
+        ),
+        (
+            "notification.zip",
+            ryll(json!({"Notification": {"notification_id": 1}}), 12).metrics(none.clone()),
+            0,
+            "may be filed without figures, and it says why",
+        ),
+        // Any other must have its figures.
+        (
+            "unavailable.zip",
+            ryll(json!("Display"), 12).metrics(none),
+            1,
+            "nothing says that the figures are unavailable",
+        ),
+        (
+            "silent.zip",
+            ryll(json!({"Disconnect": {"channel": "main"}}), 12)
+                .metrics(json!({"platform": "linux", "available": false})),
+            1,
+            "FAIL 2.report1.available",
+        ),
+    ] {
+        let path = desk.put(name, &members.zip());
+        let sent = judge(&[&path]);
+        assert_eq!(sent.code, code, "{name}: {sent:?}");
+        assert!(sent.stdout.contains(said), "{name}: wanted {said:?}: {sent:?}");
+        assert!(
+            sent.last_line().contains("not judgeable from a zip"),
+            "{name}: {sent:?}"
+        );
+    }
+}
+
+#[test]
+fn a_bare_file_and_standard_input_are_judged_alike() {
+    let desk = Desk::new();
+    let metrics = bare().to_string();
+    let path = desk.put("runtime-metrics.json", metrics.as_bytes());
+    let file = judge(&[&path]);
+    let piped = verify_report(["-".as_ref()], Some(metrics.as_bytes()));
+    assert_eq!((file.code, piped.code), (0, 0), "{file:?} {piped:?}");
+    assert_eq!(file.last_line(), piped.last_line());
+    let zip = verify_report(["-".as_ref()], Some(&ours(12.0).zip()));
+    assert_eq!(zip.code, 0, "{zip:?}");
+    let nothing = verify_report(["-".as_ref()], Some(b""));
+    assert_eq!(nothing.code, 2, "{nothing:?}");
+    assert!(
+        nothing.stderr.contains("standard input: it is empty"),
+        "{nothing:?}"
+    );
+}
+
+#[test]
+fn two_reports_of_one_session_are_compared_by_their_stamps() {
+    let desk = Desk::new();
+    let first = desk.put("first.zip", &ryll(json!("AutoSnapshot"), 12).zip());
+    for (name, second, code, outcome) in [
+        ("later", ryll(json!("AutoSnapshot"), 42), 0, "passed"),
+        // Stamps are whole seconds, and uptime is read a window later.
+        (
+            "later by stamps",
+            ryll(json!("AutoSnapshot"), 42).uptime(44.9),
+            0,
+            "passed",
+        ),
+        (
+            "frozen",
+            ryll(json!("AutoSnapshot"), 42).uptime(12.3),
+            1,
+            "failed",
+        ),
+        (
+            "running away",
+            ryll(json!("AutoSnapshot"), 42).uptime(52.0),
+            1,
+            "failed",
+        ),
+    ] {
+        let second = desk.put("second.zip", &second.zip());
+        // In whatever order they are named.
+        let out = tempfile::tempdir().expect("a directory");
+        let arguments = [
+            second.as_os_str(),
+            first.as_os_str(),
+            "--out".as_ref(),
+            out.path().as_os_str(),
+        ];
+        let sent = verify_report(arguments, None);
+        assert_eq!(sent.code, code, "{name}: {sent:?}");
+        let results = sent.results(out.path());
+        let advance = reports::check(&results, "5.report1.advance");
+        assert_eq!(advance["passed"], json!(outcome == "passed"), "{name}: {advance}");
+    }
+}
+
+#[test]
+fn reports_of_two_sessions_are_not_compared() {
+    let desk = Desk::new();
+    let first = desk.put("first.zip", &ryll(json!("AutoSnapshot"), 12).zip());
+    let another = ryll(json!("AutoSnapshot"), 42).metadata("target", json!("10.0.0.9:5900"));
+    let another = desk.put("another.zip", &another.uptime(3.0).zip());
+    let sent = judge(&[&first, &another]);
+    assert_eq!(sent.code, 0, "{sent:?}");
+    assert!(!sent.stdout.contains("5.advance"), "{sent:?}");
+}
+
+#[test]
+fn the_files_of_a_report_are_what_their_schemas_say() {
+    let desk = Desk::new();
+    let report = desk.put("ours.zip", &ours(12.0).zip());
+    let hostile = desk.put("hostile.zip", &reports::hostile_names().zip());
+    for (path, code) in [(&report, 0), (&hostile, 1)] {
+        let out = tempfile::tempdir().expect("a directory");
+        let sent = verify_report([path.as_os_str(), "--out".as_ref(), out.path().as_os_str()], None);
+        assert_eq!(sent.code, code, "{sent:?}");
+        assert!(
+            !sent.stdout.contains('\u{1b}'),
+            "no escape of a client's reaches the terminal: {sent:?}"
+        );
+        assert_files(&sent.dir(out.path()));
+    }
+}
+
+#[test]
+fn a_results_file_that_is_none_is_refused_by_the_schema() {
+    let desk = Desk::new();
+    let report = desk.put("ours.zip", &ours(12.0).zip());
+    let out = tempfile::tempdir().expect("a directory");
+    let sent = verify_report(
+        [report.as_os_str(), "--out".as_ref(), out.path().as_os_str()],
+        None,
+    );
+    let good = sent.results(out.path());
+    type Lie = (&'static str, fn(&mut Value));
+    let lies: [Lie; 6] = [
+        ("another version", |r| r["schema"] = json!(2)),
+        ("another verdict", |r| r["verdict"] = json!("PASS")),
+        ("a skipped check without a reason", |r| {
+            r["checks"][0]["passed"] = Value::Null;
+        }),
+        ("a passed check with a reason", |r| {
+            r["checks"][0]["reason"] = json!("x")
+        }),
+        ("an unknown field", |r| r["run"]["pid"] = json!(5)),
+        ("a time that is none", |r| {
+            r["run"]["elapsed_secs"] = json!("soon")
+        }),
+    ];
+    for (name, lie) in lies {
+        let mut results = good.clone();
+        lie(&mut results);
+        let path = desk.put("results.json", results.to_string().as_bytes());
+        let judged = harness::formats::validate_results(&path);
+        assert!(
+            judged.as_ref().is_none_or(|(passed, _)| !passed),
+            "{name}: {judged:?}"
+        );
+    }
+}
+
+#[test]
+fn github_is_told_in_its_own_words() {
+    let desk = Desk::new();
+    let report = desk.put("wrong.zip", &reports::hostile_names().zip());
+    let (summary, output) = (desk.put("summary", b"before\n"), desk.put("output", b""));
+    let sent = reports::verify_report_with(
+        [report.as_os_str()],
+        None,
+        &[
+            ("GITHUB_ACTIONS", "true".as_ref()),
+            ("GITHUB_STEP_SUMMARY", summary.as_os_str()),
+            ("GITHUB_OUTPUT", output.as_os_str()),
+        ],
+    );
+    assert_eq!(sent.code, 1, "{sent:?}");
+    let commands: Vec<&str> = sent
+        .stdout
+        .lines()
+        .filter(|line| line.starts_with("::"))
+        .collect();
+    assert!(
+        (1..=9).contains(&commands.len()) && commands.iter().all(|line| line.starts_with("::error title=")),
+        "{commands:?}"
+    );
+    let summary = std::fs::read_to_string(summary).expect("read");
+    assert!(
+        summary.starts_with("before\n") && summary.contains("## FAIL: "),
+        "{summary}"
+    );
+    assert_eq!(std::fs::read_to_string(output).expect("read"), "verdict=fail\n");
+}
