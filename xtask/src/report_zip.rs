@@ -97,6 +97,9 @@ impl ReportZip {
         let mut members = serde_json::Map::new();
         for (name, member) in self.members {
             let entry = match member {
+                Member::Binary { .. } if name.ends_with(".json") => {
+                    return Err(Stop::Client(format!("{name} is no text")).into());
+                }
                 Member::Binary { bytes } => json!({"bytes": bytes}),
                 Member::Text(text) => {
                     let bytes = text.len();
@@ -107,7 +110,9 @@ impl ReportZip {
                         }
                         Ok(value) => json!({"bytes": bytes, "json": value}),
                         Err(error) if name.ends_with(".json") => {
-                            return Err(Stop::Client(format!("{name} is not JSON: {error}")).into());
+                            return Err(
+                                Stop::Client(format!("{name} cannot be read as JSON: {error}")).into()
+                            );
                         }
                         Err(_) => json!({"bytes": bytes, "text": text}),
                     }
@@ -455,7 +460,7 @@ mod tests {
         for (members, reason) in [
             (
                 vec![(METRICS, b"{".as_slice())],
-                "runtime-metrics.json is not JSON",
+                "runtime-metrics.json cannot be read as JSON",
             ),
             (
                 vec![("metadata.json", b"{}".as_slice())],
@@ -463,7 +468,7 @@ mod tests {
             ),
             (
                 vec![(METRICS, b"{}".as_slice()), ("session.json", b"nope")],
-                "session.json is not JSON",
+                "session.json cannot be read as JSON",
             ),
         ] {
             let report = ReportZip::read(Cursor::new(zipped(&members)), SMALL).expect("a zip");

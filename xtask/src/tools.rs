@@ -72,6 +72,16 @@ pub(crate) const TOOLS: &[Tool] = &[
             homebrew: "libxml2",
         },
     },
+    // Ubuntu's package of this name is a stub; its CI images bring Chrome.
+    Tool {
+        name: "chromium",
+        purpose: "the test of report.html in a browser",
+        probe: &["sh", "-c", "chromium --version || google-chrome --version"],
+        origin: Origin::System {
+            debian: "chromium",
+            homebrew: "chromium",
+        },
+    },
     Tool {
         name: "std-aarch64",
         purpose: "check-macos: programs for Apple Silicon",

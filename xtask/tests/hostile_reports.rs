@@ -95,13 +95,13 @@ const UNREADABLE: &[Input] = &[
         "deep beside the metrics",
         deep_session,
         1,
-        "session.json is not JSON: recursion limit",
+        "session.json cannot be read as JSON: recursion limit",
     ),
     input(
         "NaN",
         || b"{\"process\": {\"cpu_percent\": NaN}}".to_vec(),
         1,
-        "not JSON",
+        "cannot be read as JSON",
     ),
     input(
         "infinite",
@@ -113,9 +113,14 @@ const UNREADABLE: &[Input] = &[
         "not UTF-8",
         || zipped(&[(METRICS, b"{\"platform\": \"\xff\"}")]),
         1,
-        "has no runtime-metrics.json",
+        "runtime-metrics.json is no text",
     ),
-    input("half a document", || metrics()[..200].to_vec(), 1, "not JSON"),
+    input(
+        "half a document",
+        || metrics()[..200].to_vec(),
+        1,
+        "cannot be read as JSON",
+    ),
     input(
         "many objects",
         || list_of("{\"\":0}", 400_000),

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::bounded_json::{self, Budget};
 use crate::exit::Stop;
-use crate::report_zip::{LIMITS, METRICS, ReportZip};
+use crate::report_zip::{LIMITS, ReportZip};
 
 /// The metrics, and the members where there is a zip.
 pub(super) fn report(path: &Path, budget: &mut Budget) -> Result<(Value, Option<Value>)> {
@@ -85,5 +85,5 @@ fn bare(file: File, budget: &mut Budget) -> Result<Value> {
     file.take(limit as u64 + 1).read_to_end(&mut text)?;
     ensure!(text.len() <= limit, "more than {limit} bytes of JSON");
     bounded_json::parse(&text, budget)
-        .map_err(|error| Stop::Client(format!("as a {METRICS} it is not JSON: {error}")).into())
+        .map_err(|error| Stop::Client(format!("it cannot be read as JSON: {error}")).into())
 }
