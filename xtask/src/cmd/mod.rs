@@ -7,6 +7,7 @@ pub(crate) mod lint;
 pub(crate) mod setup;
 pub(crate) mod soak;
 pub(crate) mod soak_study;
+pub(crate) mod summary;
 pub(crate) mod test;
 pub(crate) mod verify;
 pub(crate) mod verify_macos;

@@ -50,13 +50,21 @@ pub(crate) fn tell(results: &Results, summary: &str) -> Result<()> {
     for annotation in annotations(results) {
         println!("{annotation}");
     }
+    summarise(results.verdict, summary)
+}
+
+/// Tells a summary and a verdict. Does nothing elsewhere.
+pub(crate) fn summarise(verdict: Verdict, summary: &str) -> Result<()> {
+    if !is_here() {
+        return Ok(());
+    }
     if let Some(file) = file_named_by("GITHUB_STEP_SUMMARY") {
         // What this step said before counts as well.
         let taken = std::fs::metadata(&file).map_or(0, |meta| meta.len() as usize);
         append(&file, &cut(summary, MOST_SUMMARY_BYTES.saturating_sub(taken)))?;
     }
     if let Some(file) = file_named_by("GITHUB_OUTPUT") {
-        append(&file, &format!("verdict={}\n", results.verdict.word()))?;
+        append(&file, &format!("verdict={}\n", verdict.word()))?;
     }
     Ok(())
 }

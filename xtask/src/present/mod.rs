@@ -5,6 +5,7 @@ mod github;
 mod junit;
 mod lines;
 mod markdown;
+pub(crate) mod matrix;
 mod page;
 pub(crate) mod steps;
 pub(crate) mod table;
@@ -16,7 +17,7 @@ use anstream::eprintln;
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 
-use crate::results::{Results, SOAK_PICTURES};
+use crate::results::{Matrix, Results, SOAK_PICTURES, Verdict};
 
 pub(crate) const FAILED: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const DIMMED: Style = Style::new().dimmed();
@@ -53,4 +54,19 @@ pub(crate) fn publish(results: &mut Results, dir: &Path) -> Result<()> {
 /// Tells GitHub Actions alone.
 pub(crate) fn tell(results: &Results) -> Result<()> {
     github::tell(results, &markdown::render(results))
+}
+
+/// Writes a summary of many runs, and tells GitHub Actions where this runs there.
+pub(crate) fn publish_matrix(
+    matrix: &Matrix,
+    verdict: Verdict,
+    sentence: &str,
+    runs: &[(String, Results)],
+    dir: &Path,
+) -> Result<()> {
+    let summary = matrix::markdown(matrix, sentence);
+    let page = page::matrix::render(matrix, verdict, sentence, runs);
+    files::write_text(&dir.join("summary.md"), &summary)?;
+    files::write_text(&dir.join("summary.html"), &page)?;
+    github::summarise(verdict, &summary)
 }

@@ -4,17 +4,21 @@
 //! `docs/results.schema.json` describes it to others; a change here is a change there.
 
 mod artifacts;
+mod matrix;
 mod reports;
 mod soak;
 
 use std::fmt;
+use std::path::Path;
 
+use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use verdict::{Outcome, Row, Tally};
 
 pub(crate) use self::artifacts::{Artifact, SOAK_PICTURES};
+pub(crate) use self::matrix::{Count, Matrix, MatrixLine};
 pub(crate) use self::reports::{Report, Thread};
 pub(crate) use self::soak::{Bounds, Experiment, Finding, Soak};
 use crate::environment::Environment;
@@ -94,6 +98,16 @@ impl Verdict {
             Self::Error => "error",
         }
     }
+
+    /// The exit code of a command that came to this.
+    pub(crate) fn exit(self) -> Exit {
+        match self {
+            Self::Pass => Exit::Pass,
+            Self::Fail => Exit::Fail,
+            Self::Inconclusive => Exit::Inconclusive,
+            Self::Error => Exit::Environment,
+        }
+    }
 }
 
 impl From<Exit> for Verdict {
@@ -166,6 +180,35 @@ impl Results {
         let of = |outcome| self.checks.iter().filter(move |row| row.outcome() == outcome);
         of(Outcome::Fail).chain(of(Outcome::Inconclusive))
     }
+
+    /// Reads a `results.json`.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let read = || -> Result<Self> {
+            let bytes = std::fs::metadata(path)?.len();
+            ensure!(
+                bytes <= MOST_BYTES,
+                "{bytes} bytes, at most {MOST_BYTES} are read"
+            );
+            let bytes = std::fs::read(path)?;
+            let version: Version = serde_json::from_slice(&bytes)?;
+            ensure!(
+                version.schema == SCHEMA,
+                "it is of schema {}, and this program reads {SCHEMA}",
+                version.schema
+            );
+            Ok(serde_json::from_slice(&bytes)?)
+        };
+        read().with_context(|| format!("cannot read {}", path.display()))
+    }
+}
+
+/// A results.json of a run is some tens of kilobytes.
+const MOST_BYTES: u64 = 16 << 20;
+
+/// What every version of the model has.
+#[derive(Deserialize)]
+struct Version {
+    schema: u32,
 }
 
 #[cfg(test)]
@@ -174,6 +217,33 @@ pub(crate) mod examples;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn results_survive_the_way_to_the_file_and_back() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("results.json");
+        let results = examples::failed();
+        crate::present::files::write_json(&path, &results).expect("written");
+        let read = Results::read(&path).expect("read");
+        let json = |results: &Results| serde_json::to_value(results).expect("JSON");
+        assert_eq!(json(&read), json(&results));
+    }
+
+    #[test]
+    fn what_is_no_results_file_is_refused_by_name() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("results.json");
+        for (content, said) in [
+            ("", "EOF"),
+            ("[]", "expected struct"),
+            ("{\"schema\": 99}", "of schema 99"),
+            ("{\"schema\": 1}", "missing field"),
+        ] {
+            std::fs::write(&path, content).expect("written");
+            let error = format!("{:#}", Results::read(&path).expect_err(content));
+            assert!(error.contains(said) && error.contains("results.json"), "{error}");
+        }
+    }
 
     #[test]
     fn failures_come_before_what_was_skipped() {

@@ -3,6 +3,7 @@
 //! Everything in it that a client wrote goes through maud's escaping, and a content security policy forbids whatever
 //! might slip through to load anything.
 
+pub(crate) mod matrix;
 mod threads;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
