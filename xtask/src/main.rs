@@ -7,6 +7,7 @@ mod darwin;
 mod environment;
 mod evidence;
 mod exit;
+mod marked;
 mod observe;
 mod plan;
 mod present;
@@ -45,6 +46,7 @@ enum Command {
     Setup(cmd::setup::Args),
     Soak(cmd::soak::Args),
     SoakStudy(cmd::soak_study::Args),
+    Bench(cmd::bench::Args),
     Ci(cmd::ci::Args),
 }
 
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Command::Setup(args) => cmd::setup::run(args),
         Command::Soak(args) => cmd::soak::run(&args),
         Command::SoakStudy(args) => cmd::soak_study::run(&args),
+        Command::Bench(args) => cmd::bench::run(&args),
         Command::Ci(args) => cmd::ci::run(args),
     };
     match outcome {

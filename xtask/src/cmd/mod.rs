@@ -1,5 +1,6 @@
 //! One command, one file: its `Args` are its help.
 
+pub(crate) mod bench;
 pub(crate) mod build;
 pub(crate) mod check_macos;
 pub(crate) mod ci;

@@ -9,6 +9,7 @@ use verdict::leak::{RELABELLINGS, Seed};
 
 use self::study::Study;
 use crate::exit::Exit;
+use crate::marked::Marked;
 use crate::present::steps::say;
 use crate::workspace;
 
@@ -30,8 +31,10 @@ pub(crate) struct Args {
 
 const SEED: Seed = Seed(0x50a4_2026);
 
-const BEGIN: &str = "<!-- soak-study: begin (written by `cargo xtask soak-study --write`) -->\n";
-const END: &str = "<!-- soak-study: end -->";
+const TABLES: Marked = Marked {
+    begin: "<!-- soak-study: begin (written by `cargo xtask soak-study --write`) -->\n",
+    end: "<!-- soak-study: end -->",
+};
 
 pub(crate) fn run(args: &Args) -> Result<Exit> {
     let begun = Instant::now();
@@ -51,7 +54,9 @@ pub(crate) fn run(args: &Args) -> Result<Exit> {
     let page = page();
     let shown = workspace::shown(&page);
     let old = std::fs::read_to_string(&page).with_context(|| format!("cannot read {shown}"))?;
-    let new = with_tables(&old, &tables).with_context(|| format!("{shown} has lost its markers"))?;
+    let new = TABLES
+        .with(&old, &tables)
+        .with_context(|| format!("{shown} has lost its markers"))?;
     if args.write {
         std::fs::write(&page, new).with_context(|| format!("cannot write {shown}"))?;
         say(&format!("written to {shown}"));
@@ -71,13 +76,6 @@ fn page() -> PathBuf {
     workspace::root().join("docs/soak.md")
 }
 
-/// The page with these tables between its markers.
-fn with_tables(page: &str, tables: &str) -> Option<String> {
-    let (before, rest) = page.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n{tables}\n{END}{after}"))
-}
-
 /// The first line that differs: its number, and both.
 fn first_difference<'a>(old: &'a str, new: &'a str) -> Option<(usize, &'a str, &'a str)> {
     let (mut old, mut new) = (old.lines(), new.lines());
@@ -93,16 +91,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_replace_what_is_between_the_markers_and_nothing_else() {
-        let page = format!("# Head\n{BEGIN}old\n{END}\ntail\n");
-        let written = with_tables(&page, "new").expect("it has markers");
-        assert_eq!(written, format!("# Head\n{BEGIN}\nnew\n{END}\ntail\n"));
-        assert_eq!(with_tables(&written, "new").as_ref(), Some(&written), "and again");
-        assert_eq!(with_tables("# Head\n", "new"), None);
-        assert_eq!(with_tables(BEGIN, "new"), None);
-    }
-
-    #[test]
     fn a_stale_line_is_named() {
         assert_eq!(first_difference("a\nb\nc", "a\nb\nc"), None);
         assert_eq!(first_difference("a\nb\nc", "a\nX\nc"), Some((2, "b", "X")));
@@ -112,7 +100,7 @@ mod tests {
     #[test]
     fn the_page_holds_the_tables_of_the_full_study() {
         let page = std::fs::read_to_string(page()).expect("docs/soak.md");
-        assert!(with_tables(&page, "").is_some(), "it has markers");
+        assert!(TABLES.with(&page, "").is_some(), "it has markers");
         let head = format!(
             "2000 experiments of each kind with 30 pairs, 100 operations a treated block,\n{RELABELLINGS}"
         );
