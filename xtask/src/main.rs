@@ -47,6 +47,7 @@ enum Command {
     Soak(cmd::soak::Args),
     SoakStudy(cmd::soak_study::Args),
     Bench(cmd::bench::Args),
+    Docs(cmd::docs::Args),
     Ci(cmd::ci::Args),
 }
 
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
         Command::Soak(args) => cmd::soak::run(&args),
         Command::SoakStudy(args) => cmd::soak_study::run(&args),
         Command::Bench(args) => cmd::bench::run(&args),
+        Command::Docs(args) => cmd::docs::run(args),
         Command::Ci(args) => cmd::ci::run(args),
     };
     match outcome {

@@ -76,7 +76,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     Tool {
         name: "chromium",
         purpose: "the test of report.html in a browser",
-        probe: &["sh", "-c", "chromium --version || google-chrome --version"],
+        probe: &["sh", "-c", ANY_BROWSER],
         origin: Origin::System {
             debian: "chromium",
             homebrew: "chromium",
@@ -143,9 +143,24 @@ pub(crate) const TOOLS: &[Tool] = &[
     },
 ];
 
+/// Asks whatever browser there is.
+const ANY_BROWSER: &str = "for browser in chromium google-chrome /Applications/Chromium.app/Contents/MacOS/Chromium; do \
+                           \"$browser\" --version 2>/dev/null && exit; done; exit 1";
+
 /// Names the standard library of the target that follows, or fails.
 const STANDARD_LIBRARY: &str =
     r#"library=$(ls "$(rustc --print target-libdir --target "$0")"/libstd-*.rlib) && basename "$library""#;
+
+/// The browser that is there, if one is.
+pub(crate) fn browser() -> Option<&'static str> {
+    const NAMES: [&str; 3] = [
+        "chromium",
+        "google-chrome",
+        "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    ];
+    let answers = |name: &&str| std::process::Command::new(name).arg("--version").output().is_ok();
+    NAMES.into_iter().find(answers)
+}
 
 /// A shell that finds our own environment's tools before the machine's.
 pub(crate) fn shell() -> Result<Shell> {

@@ -11,11 +11,10 @@ use std::sync::mpsc::{Receiver, channel};
 
 use reports::{ours, run, verify_report};
 
-/// What browsers are called, the first that is there is taken.
-const BROWSERS: [&str; 4] = [
+/// What browsers are called; the first that is there is taken.
+const BROWSERS: [&str; 3] = [
     "chromium",
     "google-chrome",
-    "chromium-browser",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
 ];
 

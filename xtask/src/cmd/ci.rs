@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use xshell::{Cmd, Shell};
 
 use crate::exit::Exit;
-use crate::present::{DIMMED, FAILED, steps};
+use crate::present::{self, DIMMED, FAILED, steps};
 use crate::tools;
 use crate::workspace;
 
@@ -158,6 +158,7 @@ pub(crate) fn run_steps(gate: Gate, passed_on: &[OsString]) -> Result<Exit> {
         let command = command(&sh, step, passed_on);
         let shown = step.shown(passed_on);
         let begun = Instant::now();
+        let group = present::group(step.name);
         eprintln!("── {} ──\n{DIMMED}$ {shown}{DIMMED:#}", step.name);
         ran += 1;
         let outcome = if io::stderr().is_terminal() {
@@ -171,6 +172,7 @@ pub(crate) fn run_steps(gate: Gate, passed_on: &[OsString]) -> Result<Exit> {
             if outcome.is_ok() { "passed" } else { "failed" },
             begun.elapsed()
         );
+        drop(group);
         if let Err(end) = outcome {
             failures.push((step, shown, end));
         }

@@ -4,6 +4,7 @@ pub(crate) mod bench;
 pub(crate) mod build;
 pub(crate) mod check_macos;
 pub(crate) mod ci;
+pub(crate) mod docs;
 pub(crate) mod lint;
 pub(crate) mod setup;
 pub(crate) mod soak;

@@ -13,7 +13,7 @@ pub(crate) struct Matrix {
     pub(crate) systems: Vec<System>,
     /// In the order of the first run that has each.
     pub(crate) lines: Vec<MatrixLine>,
-    /// The least upper bound of a leak that a run of each system could give, by resource; one cell a system.
+    /// The highest upper bound of a leak among the runs of each system, by resource; one cell a system.
     pub(crate) bounds: BTreeMap<String, Vec<Option<f64>>>,
     /// What the environments do not agree on: the name, and every value with its runs.
     pub(crate) environments: Vec<(String, BTreeMap<String, usize>)>,
@@ -130,9 +130,9 @@ impl Matrix {
                     .bounds
                     .entry(finding.resource.clone())
                     .or_insert_with(|| vec![None; self.systems.len()]);
-                // The best run of a system knows most.
+                // The lowest of many bounds would promise more than any of them.
                 let known = cells[column].get_or_insert(bounds.upper);
-                *known = known.min(bounds.upper);
+                *known = known.max(bounds.upper);
             }
         }
     }
@@ -301,16 +301,16 @@ mod tests {
     }
 
     #[test]
-    fn the_best_bound_and_the_differing_environments_are_told() {
-        let mut better = run("A", Verdict::Pass);
-        better.soak.as_mut().expect("a soak").experiments[0].findings[0]
+    fn the_weakest_bound_and_the_differing_environments_are_told() {
+        let mut weaker = run("A", Verdict::Pass);
+        weaker.soak.as_mut().expect("a soak").experiments[0].findings[0]
             .bounds
             .as_mut()
             .expect("bounds")
-            .upper = 0.001;
-        better.environment.logical_cpus = Some(8);
-        let matrix = Matrix::of(&[run("A", Verdict::Pass), better, run("B", Verdict::Pass)]);
-        assert_eq!(matrix.bounds["threads"], [Some(0.001), Some(0.004)]);
+            .upper = 0.01;
+        weaker.environment.logical_cpus = Some(8);
+        let matrix = Matrix::of(&[run("A", Verdict::Pass), weaker, run("B", Verdict::Pass)]);
+        assert_eq!(matrix.bounds["threads"], [Some(0.01), Some(0.004)]);
         let names: Vec<_> = matrix
             .environments
             .iter()

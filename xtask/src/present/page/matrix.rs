@@ -82,7 +82,7 @@ fn environments(matrix: &Matrix) -> Markup {
 }
 
 fn bounds(matrix: &Matrix) -> Markup {
-    let title = "Soak: leak per operation at most, with 99 %, by the best run of each system";
+    let title = "Soak: leak per operation at most, with 99 %, by the weakest run of each system";
     let table = html! {
         table {
             thead { tr { th scope="col" { "resource" } (systems(matrix)) } }
