@@ -32,7 +32,8 @@ pub enum Channel {
 }
 
 impl Channel {
-    const COUNT: usize = 4;
+    const ALL: [Self; 4] = [Self::Main, Self::Display, Self::Inputs, Self::Cursor];
+    const COUNT: usize = Self::ALL.len();
 
     /// By the type that the protocol gives it.
     pub(crate) fn of_type(channel_type: u8) -> Option<Self> {
@@ -115,6 +116,17 @@ impl Gaps {
         Ok(Gap { channel, opcode })
     }
 
+    /// The channels that gaps can be sent on now.
+    pub(crate) fn open_channels(&self) -> Vec<Channel> {
+        let senders = self.senders();
+        let is_open = |channel: &Channel| {
+            senders[*channel as usize]
+                .as_ref()
+                .is_some_and(|sender| !sender.is_closed())
+        };
+        Channel::ALL.into_iter().filter(is_open).collect()
+    }
+
     /// How many gaps were sent.
     pub(crate) fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)
@@ -169,8 +181,10 @@ mod tests {
         gaps.ask(Channel::Main, Some(1000)).unwrap();
         let mut second = gaps.open(Channel::Main);
         gaps.ask(Channel::Main, Some(1001)).unwrap();
+        assert_eq!(gaps.open_channels(), [Channel::Main]);
         assert_eq!((first.next().await, second.next().await), (1000, 1001));
         drop(second);
+        assert_eq!(gaps.open_channels(), []);
         assert_eq!(
             gaps.ask(Channel::Main, None),
             Err(GapError::NotOpen(Channel::Main))

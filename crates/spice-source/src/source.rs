@@ -65,7 +65,7 @@ impl BindError {
 }
 
 /// A source's counters, since its start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Stats {
     /// Sessions started.
     pub sessions: u32,
@@ -77,6 +77,8 @@ pub struct Stats {
     pub draws_per_second: DrawRate,
     /// Keys, and pointer movements, that clients sent.
     pub input_messages: u64,
+    /// The channels that clients have open.
+    pub open_channels: Vec<Channel>,
     /// Protocol gaps sent.
     pub gaps_sent: u64,
     /// Connections turned away.
@@ -194,6 +196,7 @@ impl Source {
             draws_sent: settings.draws_sent.load(Ordering::Relaxed),
             draws_per_second: *settings.rate.borrow(),
             input_messages: settings.input_messages.load(Ordering::Relaxed),
+            open_channels: settings.gaps.open_channels(),
             gaps_sent: settings.gaps.sent(),
             refused,
         }

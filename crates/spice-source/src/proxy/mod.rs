@@ -46,7 +46,7 @@ pub struct Proxy {
 }
 
 /// A proxy's counters, since its start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ProxyStats {
     /// Sessions that the server admitted.
     pub sessions: u32,
@@ -56,6 +56,8 @@ pub struct ProxyStats {
     pub bytes_to_clients: u64,
     /// Bytes of messages passed on to the server.
     pub bytes_to_server: u64,
+    /// The channels that clients have open, of those that gaps can be put in.
+    pub open_channels: Vec<Channel>,
     /// Gaps put in.
     pub gaps_sent: u64,
     /// Connections turned away.
@@ -136,6 +138,7 @@ impl Proxy {
             active_sessions: shared.active_sessions.load(Ordering::Relaxed),
             bytes_to_clients: shared.passed.to_client.load(Ordering::Relaxed),
             bytes_to_server: shared.passed.to_server.load(Ordering::Relaxed),
+            open_channels: shared.gaps.open_channels(),
             gaps_sent: shared.gaps.sent(),
             refused: shared.refused.load(Ordering::Relaxed),
         }
