@@ -60,6 +60,16 @@ def blind($t):
 # What may lie between the report's process figure and the observer's.
 def process_slack($t): ([$t.relative * .observer.cpu_percent, $t.process_floor] | max) + .observer.cpu_resolution_points;
 
+# What a window costs that no report claims: found from outside, it may have been a little earlier or later. The
+# observer's resolution holds that cost already.
+def found_from_outside:
+  .observer
+  | maybe(.window.uncertainty_ms * 1000 | round) as $place
+  | maybe(.cpu_uncertainty_points * 100 | round) as $cost
+  | if $place != null and $cost != null
+    then ", over a window found from outside to \($place) us: \($cost) hundredths of a point wider"
+    else "" end;
+
 # The claimed window: there, where it was asked for, and as long as it says.
 def window_rows($t; $id; $report):
   "\($report).members[\"metadata.json\"].json.window" as $where
@@ -113,7 +123,7 @@ def process_row($t; $id; $report):
   blind($t) as $blind
   | {
       check: "\($id).process",
-      title: "process CPU against the observer",
+      title: "process CPU against the observer\(found_from_outside)",
       measured: process_cpu,
       allowed: (if $blind == null then around(.observer.cpu_percent; process_slack($t)) else null end),
       unit: "% of a core",
@@ -154,6 +164,7 @@ def sum_row($t; $id; $report):
 # Every thread that the observer knows by its id; the one that is furthest out of its range stands for all.
 def threads_row($t; $id; $report):
   blind($t) as $blind
+  | found_from_outside as $found
   | (if $blind == null then .observer.cpu_resolution_points else 0 end) as $resolution
   | (reduce task_list[] as $task ({}; .[$task.tid | key] = $task.cpu_percent)) as $observed
   | thread_list as $threads
@@ -176,7 +187,7 @@ def threads_row($t; $id; $report):
   | . as $worst
   | {
       check: "\($id).threads",
-      title: "each thread's CPU against the observer (the worst of all)",
+      title: "each thread's CPU against the observer (the worst of all)\($found)",
       measured: $worst.measured,
       allowed: $worst.allowed,
       unit: "% of a core",

@@ -21,7 +21,36 @@ pub(super) fn seed(table: &mut Table) {
     seed_load(table);
 }
 
+/// As of a client that claims no window: it is found from outside, which costs a quarter of a point.
+fn found_from_outside(report: &mut Value) {
+    remove(metadata(report), "window");
+    remove(&mut report["metrics"], "measured_window_ms");
+    report["observer"]["window"]["uncertainty_ms"] = json!(8.713);
+    report["observer"]["cpu_uncertainty_points"] = json!(0.25);
+    add(&mut report["observer"]["cpu_resolution_points"], 0.25);
+}
+
 fn seed_window(table: &mut Table) {
+    table.each(
+        "no window is claimed, and it is found from outside",
+        found_from_outside,
+        &["3.{}.window.inside", "3.{}.window.span"],
+    );
+    table.one(
+        "a figure that is wrong by more than a window found from outside can cost",
+        |e| {
+            found_from_outside(&mut e["reports"][BUSY]);
+            let expected = e["reports"][BUSY]["observer"]["cpu_percent"]
+                .as_f64()
+                .expect("a figure");
+            let wide = (expected * 0.5).max(2.0)
+                + e["reports"][BUSY]["observer"]["cpu_resolution_points"]
+                    .as_f64()
+                    .expect("a figure");
+            process(&mut e["reports"][BUSY])["cpu_percent"] = json!(expected + wide + 0.1);
+        },
+        &["3.busy.window.inside", "3.busy.window.span", "3.busy.process"],
+    );
     table.each(
         "the claimed window is a minute old",
         |r| shift_window(r, -60e9),
