@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 
 use crate::bounded_json::Budget;
 use crate::environment::Environment;
-use crate::observe::{Observation, Window};
+use crate::observe::{Between, Observation, Window, monotonic_ns};
 use crate::plan::Thresholds;
 use crate::present::files;
+use crate::profile::Reports;
 use crate::report_zip::ReportZip;
 use crate::rig::Filed;
 
@@ -133,6 +134,47 @@ impl Report {
     }
 }
 
+impl Report {
+    /// Between which moments a window lies that the report does not claim, or why that cannot be told: after the trigger,
+    /// before the zip appeared, and before the time at which the report says that it was written.
+    pub(crate) fn window_from_outside(&self, reports: &Reports) -> Result<Between, String> {
+        let nominal_ms = self.metrics["sample_window_ms"]
+            .as_f64()
+            .filter(|ms| (1.0..=3_600_000.0).contains(ms));
+        let length_ns = nominal_ms.ok_or("the report has no sample_window_ms that could be")? * 1e6;
+        let mut latest_ns = self.filed.appeared_ns;
+        if let Some(place) = &reports.written_at {
+            let written = self.moment(place)?;
+            // Times to the second are cut short, not rounded.
+            let (earliest, latest) = (written.saturating_sub(CLOCK_STEP_NS), written + 1_000_000_000);
+            if latest < self.filed.triggered_ns || earliest > self.filed.appeared_ns {
+                return Err(format!("{place} does not lie between the trigger and the zip"));
+            }
+            latest_ns = latest_ns.min(latest);
+        }
+        Ok(Between {
+            earliest_ns: self.filed.triggered_ns,
+            latest_ns,
+            length_ns: length_ns as u64,
+        })
+    }
+
+    /// A time of the wall clock in a member, on the monotonic clock.
+    fn moment(&self, place: &str) -> Result<u64, String> {
+        let (member, key) = place.split_once('/').unwrap_or((place, ""));
+        let text = self.members[member]["json"][key].as_str().unwrap_or_default();
+        let at: jiff::Timestamp = text
+            .parse()
+            .map_err(|_| format!("{place} is no time: {text:?}"))?;
+        let ago_ns = jiff::Timestamp::now().as_nanosecond() - at.as_nanosecond();
+        u64::try_from(i128::from(monotonic_ns()) - ago_ns)
+            .map_err(|_| format!("{place} lies before the machine's start: {text:?}"))
+    }
+}
+
+/// What the wall clock may step while a report is taken.
+const CLOCK_STEP_NS: u64 = 100_000_000;
+
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
@@ -185,5 +227,49 @@ mod tests {
             );
         }
         assert!(report(json!({})).claimed_window().is_err());
+    }
+
+    fn reports(written_at: Option<&str>) -> Reports {
+        let written_at = written_at
+            .map(|at| format!("written-at = {at:?}\n"))
+            .unwrap_or_default();
+        toml::from_str(&format!(
+            "names = \"*\"\nwhole = \"renamed\"\nwindow = \"outside\"\n{written_at}"
+        ))
+        .expect("good")
+    }
+
+    #[test]
+    fn a_window_that_nobody_claims_lies_between_the_trigger_and_the_zip() {
+        let now = monotonic_ns();
+        let mut report = report(json!({"timestamp": jiff::Timestamp::now().strftime("%FT%TZ").to_string()}));
+        report.filed.triggered_ns = now.saturating_sub(3_000_000_000);
+        report.filed.appeared_ns = now;
+        assert!(
+            report
+                .window_from_outside(&reports(None))
+                .expect_err("no length")
+                .contains("sample_window_ms")
+        );
+        report.metrics = json!({"sample_window_ms": 1000});
+        let between = report.window_from_outside(&reports(None)).expect("found");
+        assert_eq!(
+            (between.earliest_ns, between.latest_ns, between.length_ns),
+            (report.filed.triggered_ns, now, 1_000_000_000)
+        );
+        // Written at the end of it: nothing is gained, and nothing contradicts.
+        let written = report.window_from_outside(&reports(Some("metadata.json/timestamp")));
+        assert!(written.expect("found").latest_ns <= now);
+
+        // An old zip's time is before the trigger.
+        report.members["metadata.json"]["json"]["timestamp"] = json!("2020-01-01T00:00:00Z");
+        assert!(
+            report
+                .window_from_outside(&reports(Some("metadata.json/timestamp")))
+                .is_err()
+        );
+        report.members["metadata.json"]["json"]["timestamp"] = json!(7);
+        let error = report.window_from_outside(&reports(Some("metadata.json/timestamp")));
+        assert!(error.expect_err("no time").contains("is no time"));
     }
 }

@@ -11,6 +11,7 @@ mod marked;
 mod observe;
 mod plan;
 mod present;
+mod profile;
 mod report_zip;
 mod results;
 mod rig;

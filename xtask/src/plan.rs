@@ -1,7 +1,10 @@
 //! What a run is to do, and which deviations it allows.
 
+use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
 
+use anyhow::{Context, ensure};
 use serde::Serialize;
 
 /// Deviations that a verdict allows. They travel inside the evidence, so that it can be judged again anywhere.
@@ -50,6 +53,9 @@ impl Thresholds {
     }
 }
 
+/// What is busy enough where the load is not ours to choose.
+const OTHERS_BUSY_PERCENT: f64 = 5.0;
+
 /// Thresholds on the command line; what is not given is the runbook's, or with `--strict` the sampler's.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Thresholds (defaults: the runbook's, then --strict's)")]
@@ -82,18 +88,29 @@ pub(crate) struct ThresholdArgs {
     /// Threads that a real session has at the least [default: 10].
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     min_threads: Option<u64>,
-    /// CPU that the observer must see before the busy report, in percent of a core [default: 20].
+    /// CPU that the observer must see before the busy report, in percent of a core [default: 20, of another source than
+    /// the synthetic one 5].
     #[arg(long, value_name = "PERCENT", value_parser = busy_percent)]
     busy: Option<f64>,
 }
 
 impl ThresholdArgs {
+    /// Those of a run with a source: others' servers draw as they draw.
+    pub(crate) fn resolve_for(&self, source: &SourceChoice) -> Thresholds {
+        let mut thresholds = self.resolve();
+        if self.busy.is_none() && *source != SourceChoice::Synthetic {
+            thresholds.busy_percent = OTHERS_BUSY_PERCENT;
+        }
+        thresholds
+    }
+
     pub(crate) fn resolve(&self) -> Thresholds {
         let base = if self.strict {
             Thresholds::strict()
         } else {
             Thresholds::runbook()
         };
+
         Thresholds {
             cpu_relative: self.cpu_relative.unwrap_or(base.cpu_relative),
             cpu_floor_points: self.cpu_floor.unwrap_or(base.cpu_floor_points),
@@ -114,23 +131,62 @@ impl ThresholdArgs {
 pub(crate) enum SourceChoice {
     /// Our own synthetic server, on a fresh port.
     Synthetic,
+    /// A real one: QEMU, with a guest that redraws all the time.
+    Qemu,
     /// A server that is there already.
-    Address(String),
+    Address {
+        address: String,
+        password: Option<Password>,
+    },
+}
+
+/// A password that does not show in `Debug` output.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Password(String);
+
+impl Password {
+    /// Reads it from a file that holds nothing else.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read the password file {}", path.display()))?;
+        let password = text.trim_end_matches(['\r', '\n']);
+        ensure!(
+            !password.is_empty() && !password.contains(['\r', '\n']),
+            "the password file {} must hold one line: the password",
+            path.display()
+        );
+        Ok(Self(password.to_owned()))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(hidden)")
+    }
 }
 
 impl std::str::FromStr for SourceChoice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "synthetic" {
-            return Ok(Self::Synthetic);
+        match text {
+            "synthetic" => return Ok(Self::Synthetic),
+            "qemu" => return Ok(Self::Qemu),
+            _ => {}
         }
         let resolved: Option<SocketAddr> = text
             .to_socket_addrs()
-            .map_err(|error| format!("neither `synthetic` nor HOST:PORT: {error}"))?
+            .map_err(|error| format!("none of `synthetic`, `qemu` and HOST:PORT: {error}"))?
             .next();
         resolved
-            .map(|_| Self::Address(text.to_owned()))
+            .map(|_| Self::Address {
+                address: text.to_owned(),
+                password: None,
+            })
             .ok_or_else(|| "resolves to no address".to_owned())
     }
 }
@@ -207,6 +263,19 @@ mod tests {
     }
 
     #[test]
+    fn a_source_that_is_not_ours_to_load_may_be_less_busy() {
+        let busy = |args: &ThresholdArgs, source| args.resolve_for(&source).busy_percent;
+        let usual = ThresholdArgs::default();
+        assert_eq!(busy(&usual, SourceChoice::Synthetic), 20.0);
+        assert_eq!(busy(&usual, SourceChoice::Qemu), OTHERS_BUSY_PERCENT);
+        let asked = ThresholdArgs {
+            busy: Some(30.0),
+            ..Default::default()
+        };
+        assert_eq!(busy(&asked, SourceChoice::Qemu), 30.0);
+    }
+
+    #[test]
     fn strict_is_nowhere_wider() {
         let (runbook, strict) = (Thresholds::runbook(), Thresholds::strict());
         for (name, wide, narrow) in [
@@ -246,11 +315,29 @@ mod tests {
     }
 
     #[test]
+    fn a_password_is_one_line_of_a_file_and_never_shown() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("password");
+        std::fs::write(&path, "open sesame\n").expect("written");
+        let password = Password::read(&path).expect("one line");
+        assert_eq!(password.as_str(), "open sesame");
+        assert!(!format!("{password:?}").contains("sesame"));
+        for bad in ["", "\n", "two\nlines\n"] {
+            std::fs::write(&path, bad).expect("written");
+            assert!(Password::read(&path).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn a_source_is_synthetic_or_an_address() {
         assert_eq!("synthetic".parse(), Ok(SourceChoice::Synthetic));
+        assert_eq!("qemu".parse(), Ok(SourceChoice::Qemu));
         assert_eq!(
             "127.0.0.1:5900".parse(),
-            Ok(SourceChoice::Address("127.0.0.1:5900".to_owned()))
+            Ok(SourceChoice::Address {
+                address: "127.0.0.1:5900".to_owned(),
+                password: None
+            })
         );
         for text in ["", "127.0.0.1", "127.0.0.1:99999", "synthetik"] {
             assert!(text.parse::<SourceChoice>().is_err(), "{text}");

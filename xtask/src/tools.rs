@@ -104,6 +104,37 @@ pub(crate) const TOOLS: &[Tool] = &[
             homebrew: "python3",
         },
     },
+    #[cfg(not(target_os = "macos"))]
+    Tool {
+        name: "qemu",
+        purpose: "verify --source qemu: a real SPICE server",
+        probe: &["qemu-system-x86_64", "--version"],
+        origin: Origin::System {
+            debian: "qemu-system-x86",
+            homebrew: "qemu",
+        },
+    },
+    // A package of its own on newer systems; before, part of the one above. Homebrew's QEMU has none.
+    #[cfg(not(target_os = "macos"))]
+    Tool {
+        name: "qemu-spice",
+        purpose: "verify --source qemu: QEMU's SPICE server",
+        probe: &[
+            "sh",
+            "-c",
+            "qemu-system-x86_64 -spice help | grep password-secret",
+        ],
+        origin: Origin::System {
+            debian: "qemu-system-modules-spice",
+            homebrew: "qemu",
+        },
+    },
+    Tool {
+        name: "psutil",
+        purpose: "the test of docs/other-clients.md's example",
+        probe: &["python3", "-c", "import psutil; print(psutil.__version__)"],
+        origin: Origin::PyPi("psutil", "7.2.2"),
+    },
     // The headers of macOS, a C compiler that uses them, and what libSystem holds.
     #[cfg(not(target_os = "macos"))]
     Tool {

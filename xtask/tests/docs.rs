@@ -53,6 +53,7 @@ fn modules_and_pages_that_are_named_are_there() {
         "docs/macos-metrics-verification.md",
         "docs/troubleshooting.md",
         "docs/architecture.md",
+        "docs/other-clients.md",
     ];
     for name in pages {
         let text = page(name);
@@ -74,6 +75,29 @@ fn modules_and_pages_that_are_named_are_there() {
                 root().join(&file).exists(),
                 "{name} names {file}, which is not there"
             );
+        }
+    }
+}
+
+#[test]
+fn the_example_of_another_client_is_the_one_that_is_tested_and_short() {
+    let profile = page("xtask/tests/other_client/report.toml");
+    assert!(
+        page("docs/other-clients.md").contains(&format!("```toml\n{profile}```")),
+        "docs/other-clients.md shows another profile than xtask/tests/other_client/report.toml"
+    );
+    let program = page("xtask/tests/other_client/report.py");
+    let lines = program.lines().filter(|line| !line.trim().is_empty()).count();
+    assert!(lines <= 30, "it says thirty lines, and there are {lines}");
+}
+
+#[test]
+fn every_key_of_a_profile_is_explained() {
+    let explained = page("docs/other-clients.md");
+    let profiles = ["xtask/profiles/headless-client.toml", "xtask/profiles/ryll.toml"];
+    for line in profiles.map(page).iter().flat_map(|profile| profile.lines()) {
+        if let Some((key, _)) = line.split_once(" = ") {
+            assert!(explained.contains(&format!("`{key}`")), "{key} is not explained");
         }
     }
 }

@@ -67,7 +67,6 @@ fn a_client_at_fault_is_a_failure_that_says_why() {
     for (fault, said) in [
         ("no-version", "--version ended with exit status 5"),
         ("dies-at-start", "ended in mid-run with exit status 7"),
-        ("no-surface", "showed no surface"),
         ("dies", "ended in mid-run with exit status 9"),
         ("hangs", "did not answer `bug_report` within"),
         ("breaks-protocol", "no JSON"),
@@ -102,6 +101,20 @@ fn a_client_at_fault_is_a_failure_that_says_why() {
         }
         assert!(run.left_running().is_empty(), "{fault}: {:?}", run.left_running());
     }
+}
+
+/// Most often it is the server's or the command line's doing.
+#[test]
+fn a_session_without_a_surface_is_the_environments_fault() {
+    let client = harness::misbehaving_client();
+    let args = [QUICK, &["--client-bin", &client]].concat();
+    let run = Harness::start(&args, &[("MISBEHAVE", "no-surface")]).finish();
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(
+        run.stderr.contains("showed no surface") && run.stderr.contains("--password-file"),
+        "{run:?}"
+    );
+    assert!(run.left_running().is_empty(), "{:?}", run.left_running());
 }
 
 #[test]

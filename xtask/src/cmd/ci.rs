@@ -147,6 +147,13 @@ const STEPS: &[Step] = &[
         env: None,
         remedy: "docs/architecture.md tells what the evidence holds",
     },
+    Step {
+        name: "verify: a real server",
+        gate: Gate::All,
+        command: &["cargo", "xtask", "verify", "--source", "qemu"],
+        env: None,
+        remedy: "`cargo xtask setup` installs QEMU; docs/troubleshooting.md tells what else may lack",
+    },
 ];
 
 /// Runs the steps of a gate, with further arguments for each.

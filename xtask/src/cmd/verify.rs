@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anstream::println;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use verdict::{Outcome, Row, Tally};
@@ -13,11 +13,12 @@ use crate::environment::Environment;
 use crate::evidence::{Evidence, Head, Report};
 use crate::exit::{Exit, Stop};
 use crate::observe::{CLOCK_INTERVAL, Window, monotonic_ns};
-use crate::plan::{self, SourceChoice, ThresholdArgs, Thresholds};
+use crate::plan::{self, Password, SourceChoice, ThresholdArgs, Thresholds};
 use crate::present::files::{self, RunDir};
 use crate::present::{self, steps, table};
+use crate::profile::{Profile, Trigger, WindowFrom, parse_profile};
 use crate::results::{self, Results};
-use crate::rig::{self, Events, Parts, Rig};
+use crate::rig::{self, Events, Load, Parts, Rig};
 use crate::soak::live::Operation;
 use crate::soak::outcome::Outcome as SoakOutcome;
 use crate::soak::pace::TimeBox;
@@ -34,12 +35,21 @@ use crate::workspace;
 /// Judge one test again by hand:  jq -f xtask/assertions/3-cpu.jq target/verify/RUN/evidence.json
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Verify this client instead of building ours; it must speak our control protocol (docs/architecture.md).
+    /// Verify a client of this profile: `headless-client`, `ryll`, or a file of your own (docs/other-clients.md).
+    #[arg(long, value_name = "NAME|FILE", default_value = "headless-client", value_parser = parse_profile)]
+    profile: Profile,
+    /// Verify this program instead of the one that the profile names or builds.
     #[arg(long, value_name = "PATH")]
     client_bin: Option<PathBuf>,
-    /// What the client's session is held with: `synthetic`, or HOST:PORT of a SPICE server without password.
+    /// Which of the profile's triggers brings the reports [default: the profile's own].
+    #[arg(long, value_name = "NAME")]
+    trigger: Option<String>,
+    /// What the client's session is held with: `synthetic`, `qemu`, or HOST:PORT of a SPICE server.
     #[arg(long, value_name = "SOURCE", default_value = "synthetic")]
     source: SourceChoice,
+    /// A file with the password of the server at HOST:PORT, and nothing else.
+    #[arg(long, value_name = "FILE")]
+    password_file: Option<PathBuf>,
     /// The sample window of each report.
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = window)]
     window: Duration,
@@ -108,6 +118,10 @@ impl Judged {
 /// Builds, collects, judges, and presents.
 pub(crate) fn verify(args: &Args, variation: &Variation) -> Result<Judged> {
     let checks = Checks::load(&checks::dir())?;
+    let source = args.source()?;
+    let trigger = args.profile.trigger(args.trigger.as_deref())?;
+    trigger.can_bring(LABELS.len() as u32)?;
+    args.refuse_soak_without_control()?;
     rig::raise_descriptor_limit();
     let mut events = Events::new()?;
     let parent = args
@@ -121,32 +135,37 @@ pub(crate) fn verify(args: &Args, variation: &Variation) -> Result<Judged> {
     }
 
     let group = present::group("build");
-    let quiet = rig::build_quiet(&mut events)?;
-    let ours = args.client_bin.is_none();
-    let built = rig::build(
-        if ours {
-            &["headless-client", "spice-source"]
-        } else {
-            &["spice-source"]
-        },
-        &mut events,
-    )?;
-    let client = args
-        .client_bin
-        .clone()
-        .unwrap_or_else(|| built.join("headless-client"));
+    // The exact tier is about our own sampler.
+    let quiet = if args.profile.client.control_socket {
+        Some(rig::build_quiet(&mut events)?)
+    } else {
+        None
+    };
+    let package = args
+        .profile
+        .client
+        .package
+        .as_deref()
+        .filter(|_| args.client_bin.is_none());
+    let packages: Vec<&str> = package.into_iter().chain(["spice-source"]).collect();
+    let built = rig::build(&packages, &mut events)?;
+    let client = match (&args.client_bin, package) {
+        (Some(client), _) => client.clone(),
+        (None, Some(package)) => built.join(package),
+        (None, None) => args.profile.find_binary()?,
+    };
     let client = variation
         .prepare
         .map_or(Ok(client.clone()), |prepare| prepare(&client, &dir.path))?;
     let parts = Parts {
         client_binary: &client,
         source_binary: &built.join("spice-source"),
-        source: &args.source,
+        source: &source,
         dir: &dir.path,
     };
     drop(group);
     let group = present::group("session: three reports");
-    let evidence = collect(args, &parts, &dir, variation, &mut events).inspect_err(|error| {
+    let evidence = collect(args, trigger, &parts, &dir, variation, &mut events).inspect_err(|error| {
         for log in [parts.client_log(), parts.source_log()] {
             steps::log_tail(&log);
         }
@@ -161,18 +180,30 @@ pub(crate) fn verify(args: &Args, variation: &Variation) -> Result<Judged> {
     let mut rows = checks.judge(evidence.as_value())?;
     events.forget_the_ended();
     drop(group);
-    let group = present::group("soak");
-    let soaked =
-        run_soak(args, &parts, &quiet, &mut events).inspect_err(|error| give_up(error, &dir, started_at))?;
-    drop(group);
-    if args.soak.is_some() {
-        soaked.print();
+    let soak = match &quiet {
+        Some(quiet) => {
+            let group = present::group("soak");
+            let soaked = run_soak(args, &parts, quiet, &mut events)
+                .inspect_err(|error| give_up(error, &dir, started_at))?;
+            drop(group);
+            if args.soak.is_some() {
+                soaked.print();
+            }
+            rows.extend(soaked.rows()?);
+            Some(soaked.to_results())
+        }
+        None => None,
+    };
+    for relaxation in args.profile.relax(&mut rows, std::env::consts::OS) {
+        steps::say(&format!(
+            "the profile relaxes {}, which nothing needed: {}",
+            relaxation.check, relaxation.reason
+        ));
     }
-    rows.extend(soaked.rows()?);
     let judged = Judged {
         evidence,
         rows,
-        soak: Some(soaked.to_results()),
+        soak,
         dir,
     };
     present::publish(&mut results(&judged, started_at), &judged.dir.path)?;
@@ -202,6 +233,29 @@ fn run_soak(args: &Args, parts: &Parts<'_>, quiet: &Path, events: &mut Events) -
     soak.run(events)
 }
 
+impl Args {
+    /// The source, with its password.
+    fn source(&self) -> Result<SourceChoice> {
+        match (&self.source, &self.password_file) {
+            (source, None) => Ok(source.clone()),
+            (SourceChoice::Address { address, .. }, Some(file)) => Ok(SourceChoice::Address {
+                address: address.clone(),
+                password: Some(Password::read(file)?),
+            }),
+            (_, Some(_)) => bail!("--password-file goes with --source HOST:PORT alone"),
+        }
+    }
+
+    fn refuse_soak_without_control(&self) -> Result<()> {
+        ensure!(
+            self.soak.is_none() || self.profile.client.control_socket,
+            "--soak asks for samples over our control protocol, which a client of the profile {} does not speak",
+            self.profile.name
+        );
+        Ok(())
+    }
+}
+
 /// Runs that stay in target/verify.
 const RUNS_KEPT: usize = 10;
 
@@ -220,13 +274,14 @@ pub(crate) fn command() -> String {
 /// Idle, busy, later: three reports from one session, each with what was observed.
 fn collect(
     args: &Args,
+    trigger: &Trigger,
     parts: &Parts<'_>,
     dir: &RunDir,
     variation: &Variation,
     events: &mut Events,
 ) -> Result<Evidence> {
-    let thresholds = args.thresholds.resolve();
-    let mut rig = Rig::start(parts, events)?;
+    let thresholds = args.thresholds.resolve_for(parts.source);
+    let mut rig = Rig::start_client(parts, args.profile.clone(), trigger.clone(), events)?;
     let mut evidence = Evidence::new(&Head {
         run_id: &dir.id,
         command: &command(),
@@ -235,40 +290,36 @@ fn collect(
         thresholds: &thresholds,
         client: json!({
             "pid": rig.pid,
+            "profile": args.profile.name,
             "binary": workspace::shown(parts.client_binary),
             "target": rig.target,
             "started_monotonic_ns": rig.observer.started_ns(),
         }),
-        source: match rig.surface() {
-            Some((width, height)) => {
-                json!({"kind": "synthetic", "surface": {"width": width, "height": height}})
-            }
-            None => json!({"kind": "address"}),
-        },
+        source: rig.describe_source(),
     });
     let path = dir.path.join("evidence.json");
 
     steps::say("report 1 of 3: idle");
     let first_trigger = monotonic_ns();
-    evidence.push_report(LABELS[0], args.window, &mut rig, dir, events)?;
+    evidence.push_report(LABELS[0], args, &mut rig, dir, events)?;
     evidence.write(&path)?;
 
     steps::say("report 2 of 3: busy");
     raise_load(&mut rig, &thresholds, events)?;
-    evidence.push_report(LABELS[1], args.window, &mut rig, dir, events)?;
+    evidence.push_report(LABELS[1], args, &mut rig, dir, events)?;
     rig.set_rate(0, events)?;
     evidence.write(&path)?;
 
     steps::say("report 3 of 3: later");
     let since_first = Duration::from_nanos(monotonic_ns() - first_trigger);
     events.pass(args.later.saturating_sub(since_first))?;
-    evidence.push_report(LABELS[2], args.window, &mut rig, dir, events)?;
+    evidence.push_report(LABELS[2], args, &mut rig, dir, events)?;
     if let Some(witness) = variation.witness {
         evidence.add_witnesses(witness(rig.pid));
     }
     evidence.write(&path)?;
 
-    rig.client.quit(events)?;
+    rig.quit(events)?;
     Ok(evidence)
 }
 
@@ -276,20 +327,26 @@ impl Evidence {
     fn push_report(
         &mut self,
         label: &'static str,
-        window: Duration,
+        args: &Args,
         rig: &mut Rig,
         dir: &RunDir,
         events: &mut Events,
     ) -> Result<()> {
-        let filed = rig.client.file_report(window, events)?;
+        let filed = rig.file_report(args.window, events)?;
         let appeared_ns = filed.appeared_ns;
         let report = Report::read(label, filed, &dir.path)
             .map_err(|error| Stop::Client(format!("the {label} report: {error:#}")))?;
         // The window that the report claims ends before its zip appears.
         await_observer(rig, appeared_ns, events)?;
-        let observed = report
-            .claimed_window()
-            .and_then(|window| rig.observer.over(window));
+        let reports = &args.profile.reports;
+        let observed = match reports.window {
+            WindowFrom::Claimed => report
+                .claimed_window()
+                .and_then(|window| rig.observer.over(window)),
+            WindowFrom::Outside => report
+                .window_from_outside(reports)
+                .and_then(|between| rig.observer.between(between)),
+        };
         self.push(report, observed, rig.observer.cpu_source());
         Ok(())
     }
@@ -313,9 +370,12 @@ fn await_observer(rig: &Rig, moment_ns: u64, events: &mut Events) -> Result<()> 
 fn raise_load(rig: &mut Rig, thresholds: &Thresholds, events: &mut Events) -> Result<()> {
     const WATCHED: Duration = Duration::from_millis(400);
     const HIGHEST: u32 = 100_000;
+    // A server that only knows all or nothing is looked at so often.
+    const LOOKS: u32 = 10;
     let mut rate = 200;
-    loop {
-        if !rig.set_rate(rate, events)? {
+    for look in 1.. {
+        let load = rig.set_rate(rate, events)?;
+        if load == Load::Theirs {
             steps::say("  the source is not ours to load: its own traffic must do");
             return Ok(());
         }
@@ -325,23 +385,32 @@ fn raise_load(rig: &mut Rig, thresholds: &Thresholds, events: &mut Events) -> Re
         await_observer(rig, end_ns, events)?;
         let seen = rig.observer.over(Window { start_ns, end_ns });
         let seen = seen.map_err(|reason| Stop::Environment(format!("the observer saw nothing: {reason}")))?;
+        let asked = match load {
+            Load::Rate => format!("{rate} draws a second"),
+            Load::Switched | Load::Theirs => "the load is on".to_owned(),
+        };
         steps::say(&format!(
-            "  {rate} draws a second: the observer sees {:.1} % of a core",
+            "  {asked}: the observer sees {:.1} % of a core",
             seen.cpu_percent
         ));
         // A quarter more than asked, so that the load does not fall below it inside the window.
         if seen.cpu_percent >= thresholds.busy_percent * 1.25 {
             return Ok(());
         }
-        if rate == HIGHEST {
+        let spent = match load {
+            Load::Rate => rate == HIGHEST,
+            Load::Switched | Load::Theirs => look == LOOKS,
+        };
+        if spent {
             return Err(Stop::Environment(format!(
-                "even {HIGHEST} draws a second do not load the client to {} % of a core; try a lower --busy",
+                "{asked}, which does not load the client to {} % of a core; try a lower --busy",
                 thresholds.busy_percent
             ))
             .into());
         }
         rate = (rate * 2).min(HIGHEST);
     }
+    unreachable!("every look ends the loop or is followed by another")
 }
 
 fn results(judged: &Judged, started_at: Timestamp) -> Results {
@@ -379,7 +448,12 @@ fn sentence(judged: &Judged) -> String {
         passed,
         failed,
         skipped,
+        relaxed,
     } = tally;
     let word = tally.outcome().to_string().to_uppercase();
-    format!("{word}: {passed} passed, {failed} failed, {skipped} skipped")
+    let relaxed = match relaxed {
+        0 => String::new(),
+        rows => format!(", {rows} relaxed by the profile"),
+    };
+    format!("{word}: {passed} passed, {failed} failed, {skipped} skipped{relaxed}")
 }

@@ -145,6 +145,7 @@ fn sentence(results: &Results) -> String {
         passed,
         failed,
         skipped,
+        ..
     } = results.tally();
     let judged = passed + failed;
     format!(

@@ -25,7 +25,7 @@ use linux as platform;
 use macos as platform;
 use platform::Subject;
 use series::Series;
-pub(crate) use series::{Observation, Window};
+pub(crate) use series::{Between, Observation, Window};
 
 /// Between two readings of the process's CPU clock.
 pub(crate) const CLOCK_INTERVAL: Duration = Duration::from_millis(5);
@@ -104,6 +104,16 @@ impl Observer {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .over(window)
+    }
+}
+
+impl Observer {
+    /// What was seen over a window whose place is not known, or why nothing can be said of it.
+    pub(crate) fn between(&self, between: Between) -> Result<Observation, String> {
+        self.series
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .between(between)
     }
 }
 

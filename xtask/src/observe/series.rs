@@ -41,12 +41,52 @@ pub(crate) struct Window {
     pub(crate) end_ns: u64,
 }
 
+/// A window of which is known how long it is and between which moments it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Between {
+    /// It begins no earlier.
+    pub(crate) earliest_ns: u64,
+    /// It ends no later.
+    pub(crate) latest_ns: u64,
+    pub(crate) length_ns: u64,
+}
+
+impl Between {
+    /// How many places for the window are looked at: more than any that differ by what a core does in a millisecond.
+    const PLACES: u64 = 64;
+
+    /// How far its middle place is from the outermost.
+    fn uncertainty_ns(self) -> u64 {
+        (self.latest_ns - self.earliest_ns).saturating_sub(self.length_ns) / 2
+    }
+
+    fn at(self, start_ns: u64) -> Window {
+        Window {
+            start_ns,
+            end_ns: start_ns + self.length_ns,
+        }
+    }
+
+    fn middle(self) -> Window {
+        self.at(self.earliest_ns + self.uncertainty_ns())
+    }
+
+    /// Places spread over all that is possible, both ends among them.
+    fn places(self) -> impl Iterator<Item = Window> {
+        let room = 2 * self.uncertainty_ns();
+        (0..=Self::PLACES).map(move |place| self.at(self.earliest_ns + room * place / Self::PLACES))
+    }
+}
+
 /// What was seen over a window, as it stands in the evidence.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Observation {
     window: ObservedWindow,
     pub(crate) cpu_percent: f64,
     cpu_resolution_points: f64,
+    /// The part of it that is due to a window whose place is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cpu_uncertainty_points: Option<f64>,
     resident_kb: u64,
     virtual_kb: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,6 +101,9 @@ struct ObservedWindow {
     start_monotonic_ns: u64,
     end_monotonic_ns: u64,
     largest_gap_ms: f64,
+    /// How far the place of the window may be off, where it was found from outside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uncertainty_ms: Option<f64>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -118,15 +161,63 @@ impl Series {
                 start_monotonic_ns: window.start_ns,
                 end_monotonic_ns: window.end_ns,
                 largest_gap_ms: gaps.max().unwrap_or(0) as f64 / 1e6,
+                uncertainty_ms: None,
             },
             cpu_percent: (end - start) * 100.0 / span,
             cpu_resolution_points: (start_slack + end_slack) * 100.0 / span,
+            cpu_uncertainty_points: None,
             resident_kb: memory.resident_kb,
             virtual_kb: memory.virtual_kb,
             footprint_kb: memory.footprint_kb,
             port_names: memory.port_names,
             tasks: tasks_over(&details, window),
         })
+    }
+}
+
+impl Series {
+    /// What was seen over a window whose place is not known: over its middle place, and how far the others differ from
+    /// that, the process's CPU or any one task's, added to the resolution.
+    pub(super) fn between(&self, between: Between) -> Result<Observation, String> {
+        if between.latest_ns.saturating_sub(between.earliest_ns) < between.length_ns {
+            return Err("the window is longer than the time in which it must lie".to_owned());
+        }
+        let mut observation = self.over(between.middle())?;
+        let mut uncertainty = 0.0_f64;
+        let mut seen: BTreeMap<u64, ObservedTask> = BTreeMap::new();
+        for place in between.places() {
+            let other = self.over(place)?;
+            uncertainty = uncertainty.max((other.cpu_percent - observation.cpu_percent).abs());
+            for task in other.tasks {
+                let middle = observation.tasks.iter().find(|known| known.tid == task.tid);
+                if let (Some(here), Some(there)) =
+                    (task.cpu_percent, middle.and_then(|task| task.cpu_percent))
+                {
+                    uncertainty = uncertainty.max((here - there).abs());
+                }
+                let everywhere = task.whole_window;
+                seen.entry(task.tid)
+                    .and_modify(|known| known.whole_window &= everywhere)
+                    .or_insert(task);
+            }
+        }
+        // A task of any place may be listed; only one that was there throughout all of them must be.
+        for task in &mut observation.tasks {
+            if let Some(known) = seen.remove(&task.tid) {
+                task.whole_window &= known.whole_window;
+            }
+        }
+        observation
+            .tasks
+            .extend(seen.into_values().map(|task| ObservedTask {
+                whole_window: false,
+                ..task
+            }));
+        observation.tasks.sort_by_key(|task| task.tid);
+        observation.cpu_resolution_points += uncertainty;
+        observation.cpu_uncertainty_points = Some(uncertainty);
+        observation.window.uncertainty_ms = Some(between.uncertainty_ns() as f64 / 1e6);
+        Ok(observation)
     }
 }
 
@@ -345,5 +436,62 @@ mod tests {
             series.push_clock(ClockReading { at_ns, cpu_ns: 0 });
         }
         assert_eq!((series.clocks.len(), series.clocks[0].at_ns), (KEPT, 10));
+    }
+
+    #[test]
+    fn what_a_window_of_unknown_place_costs_is_added_to_the_resolution() {
+        // At rest until 500 ms, then one core.
+        let mut series = Series::default();
+        let busy = |ms: u64| ms.saturating_sub(500);
+        for ms in (0..=1000).step_by(10) {
+            series.push_clock(ClockReading {
+                at_ns: ms * MS,
+                cpu_ns: busy(ms) * MS,
+            });
+        }
+        for ms in (0..=1000).step_by(50) {
+            let mut tasks = vec![task(1, busy(ms))];
+            if (600..=800).contains(&ms) {
+                tasks.push(task(2, 0));
+            }
+            series.push_detail(DetailReading {
+                at_ns: ms * MS,
+                resident_kb: 1,
+                virtual_kb: 2,
+                footprint_kb: None,
+                port_names: None,
+                tasks,
+            });
+        }
+        let between = |earliest: u64, latest: u64, length: u64| {
+            series.between(Between {
+                earliest_ns: earliest * MS,
+                latest_ns: latest * MS,
+                length_ns: length * MS,
+            })
+        };
+        let known = between(300, 700, 400).expect("readings");
+        assert_eq!(known.cpu_uncertainty_points, Some(0.0));
+        assert_eq!(known.window.uncertainty_ms, Some(0.0));
+
+        // 400 ms somewhere in 200 to 800 ms: 25 % of a core at the earliest, 75 % at the latest.
+        let unknown = between(200, 800, 400).expect("readings");
+        assert!((unknown.cpu_percent - 50.0).abs() < 0.1, "{unknown:?}");
+        let uncertainty = unknown.cpu_uncertainty_points.expect("told");
+        assert!((uncertainty - 25.0).abs() < 0.1, "{unknown:?}");
+        assert!(unknown.cpu_resolution_points >= uncertainty);
+        assert_eq!(unknown.window.uncertainty_ms, Some(100.0));
+        let whole: Vec<_> = unknown
+            .tasks
+            .iter()
+            .map(|task| (task.tid, task.whole_window))
+            .collect();
+        assert_eq!(whole, [(1, true), (2, false)]);
+
+        assert!(
+            between(300, 600, 400)
+                .expect_err("no room")
+                .contains("longer than the time")
+        );
     }
 }

@@ -66,8 +66,13 @@ fn case(row: &Row, suite: &str) -> TestCase {
     let mut case = TestCase::new(&row.check, status(row));
     case.set_classname(suite);
     if let Some(title) = &row.title {
+        let relaxed = row
+            .relaxed
+            .as_deref()
+            .map(|why| format!("\nrelaxed:  {}", plain(why)))
+            .unwrap_or_default();
         case.set_system_out(format!(
-            "{title}\nmeasured: {}\nallowed:  {}",
+            "{title}\nmeasured: {}\nallowed:  {}{relaxed}",
             shown(&row.measured),
             allowed(row)
         ));

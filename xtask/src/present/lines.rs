@@ -2,6 +2,8 @@
 
 use verdict::Row;
 
+use super::wording::plain;
+
 /// One check over all reports.
 #[derive(Debug, PartialEq)]
 pub(super) struct Line<'a> {
@@ -47,6 +49,26 @@ pub(super) fn lines<'a>(rows: &'a [Row], labels: &[&str]) -> Vec<Line<'a>> {
         line.cells[column] = Some(row);
     }
     lines
+}
+
+/// The checks for which there is a reason, by that.
+pub(super) fn by_reason(rows: &[Row], reason: fn(&Row) -> Option<&str>) -> Vec<(String, Vec<&str>)> {
+    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
+    for row in rows {
+        let Some(reason) = reason(row).map(plain) else {
+            continue;
+        };
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, checks)) => checks.push(&row.check),
+            None => reasons.push((reason, vec![&row.check])),
+        }
+    }
+    reasons
+}
+
+/// Why a check need not pass for the client that was judged, if it need not.
+pub(super) fn relaxed(row: &Row) -> Option<&str> {
+    row.relaxed.as_deref()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use verdict::{Outcome, Row};
 
-use super::lines::lines;
+use super::lines::{by_reason, lines, relaxed};
 use super::wording::{allowed, percent, plain, shown};
 use crate::results::Results;
 
@@ -48,7 +48,11 @@ fn troubles(page: &mut String, results: &Results) {
     if let Some(more @ 1..) = all.len().checked_sub(MOST_TROUBLES) {
         let _ = writeln!(page, "- and {more} more: see results.json");
     }
-    if !all.is_empty() {
+    let relaxed = by_reason(&results.checks, relaxed);
+    for (reason, checks) in &relaxed {
+        let _ = writeln!(page, "- **RELAXED** {}: {}", inline(reason), checks.join(", "));
+    }
+    if !all.is_empty() || !relaxed.is_empty() {
         page.push('\n');
     }
 }
@@ -82,6 +86,9 @@ fn checks(page: &mut String, results: &Results) {
 }
 
 fn summary(row: &Row) -> String {
+    if row.relaxed.is_some() {
+        return format!("relaxed {}", shown(&row.measured));
+    }
     match row.outcome() {
         Outcome::Pass => format!("✓ {}", shown(&row.measured)),
         Outcome::Fail => format!("✗ {} ({})", shown(&row.measured), allowed(row)),

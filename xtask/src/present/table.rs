@@ -5,8 +5,8 @@ use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
 use verdict::{Allowed, Outcome, Row};
 
 use super::FAILED;
-use super::lines::lines;
-use super::wording::{allowed, bounds, plain, shown};
+use super::lines::{by_reason, lines, relaxed};
+use super::wording::{allowed, bounds, shown};
 
 /// Prints the table, one line a check and one column a report, then why checks were skipped, and last every failure with
 /// what to do about it.
@@ -29,25 +29,20 @@ pub(crate) fn print(rows: &[Row], labels: &[&str]) {
         );
     }
     println!("{table}");
-    for (reason, checks) in skipped(rows) {
+    for (reason, checks) in by_reason(rows, skipped) {
         println!("SKIPPED: {reason}\n    {}", checks.join(" "));
+    }
+    for (reason, checks) in by_reason(rows, relaxed) {
+        println!("RELAXED: {reason}\n    {}", checks.join(" "));
     }
     for row in rows.iter().filter(|row| row.outcome() == Outcome::Fail) {
         println!("{}", explained(row));
     }
 }
 
-/// The skipped checks, by why they were.
-fn skipped(rows: &[Row]) -> Vec<(String, Vec<&str>)> {
-    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
-    for row in rows.iter().filter(|row| row.outcome() == Outcome::Inconclusive) {
-        let reason = plain(row.reason.as_deref().unwrap_or("no reason given"));
-        match reasons.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, checks)) => checks.push(&row.check),
-            None => reasons.push((reason, vec![&row.check])),
-        }
-    }
-    reasons
+/// Why a check was skipped, if it was.
+fn skipped(row: &Row) -> Option<&str> {
+    (row.outcome() == Outcome::Inconclusive).then(|| row.reason.as_deref().unwrap_or("no reason given"))
 }
 
 /// A table in the style of all, for standard output.
@@ -68,6 +63,7 @@ pub(crate) fn empty() -> Table {
 
 fn color(row: &Row) -> Color {
     match row.outcome() {
+        Outcome::Pass if row.relaxed.is_some() => Color::Cyan,
         Outcome::Pass => Color::Green,
         Outcome::Fail => Color::Red,
         Outcome::Inconclusive => Color::Yellow,
@@ -76,6 +72,9 @@ fn color(row: &Row) -> Color {
 
 /// Measured beside allowed, in one cell.
 fn summary(row: &Row) -> String {
+    if row.relaxed.is_some() {
+        return format!("relaxed {}", shown(&row.measured));
+    }
     match row.outcome() {
         Outcome::Pass if row.allowed == Allowed::Value(row.measured.clone()) => {
             format!("✓ {}", shown(&row.measured))
@@ -148,12 +147,20 @@ mod tests {
             skip("4.y", "no observer"),
         ];
         assert_eq!(
-            skipped(&rows),
+            by_reason(&rows, skipped),
             [
                 ("no observer".to_owned(), vec!["4.x", "4.y"]),
                 ("no start".to_owned(), vec!["5.x"])
             ]
         );
         assert_eq!(allowed(&rows[0]), "≤ 3");
+        let mut row = rows[0].clone();
+        row.relaxed = Some("it has none".to_owned());
+        assert_eq!(summary(&row), "relaxed null");
+        assert_eq!(
+            by_reason(&[row.clone(), rows[1].clone()], relaxed),
+            [("it has none".to_owned(), vec!["4.x"])]
+        );
+        assert_eq!(skipped(&row), None);
     }
 }

@@ -36,6 +36,9 @@ pub(crate) struct Results {
     pub(crate) sentence: String,
     pub(crate) run: Run,
     pub(crate) environment: Environment,
+    /// The client's profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) profile: Option<String>,
     /// The deviations that were allowed, by name, as they stand in the evidence.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(crate) thresholds: Map<String, Value>,
@@ -144,6 +147,7 @@ impl Results {
             sentence,
             run,
             environment,
+            profile: None,
             thresholds: Map::new(),
             checks: Vec::new(),
             reports: Vec::new(),
@@ -161,6 +165,7 @@ impl Results {
     /// Adds the thresholds and the reports of some evidence.
     #[must_use]
     pub(crate) fn with_evidence(mut self, evidence: &Value) -> Self {
+        self.profile = evidence["client"]["profile"].as_str().map(str::to_owned);
         self.thresholds = evidence["thresholds"].as_object().cloned().unwrap_or_default();
         self.reports = reports::of_evidence(evidence);
         self

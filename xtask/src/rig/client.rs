@@ -3,16 +3,21 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use super::child::{ChildGuard, Output, worded};
 use super::control::Control;
 use super::events::{Events, Role};
+use super::folder::{Filed, Folder};
+use super::leash::Leash;
+use super::source::Source;
 use crate::exit::Stop;
 use crate::observe::monotonic_ns;
+use crate::profile::{By, Places, Profile, SignalName, StopBy, Trigger};
 
 /// How long the client may take to open its control socket.
 const START: Duration = Duration::from_secs(20);
@@ -20,77 +25,148 @@ const START: Duration = Duration::from_secs(20);
 /// How long its session may take to show a surface.
 const SURFACE: Duration = Duration::from_secs(15);
 
-/// Tokio workers of the client: with the main thread they are the ten that a real session has at the least.
-const WORKERS: &str = "10";
+/// How often its session is looked at from outside until then.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How long a report may take beyond its window.
+const FILING: Duration = Duration::from_secs(20);
 
 /// A client with a session.
 pub(crate) struct Client {
-    // In this order: the connection closes before the process ends.
-    control: Control,
+    // In this order: the connection closes, and the leash lets go, before the process ends.
+    control: Option<Control>,
+    _leash: Leash,
     child: ChildGuard,
-    reports: PathBuf,
-}
-
-/// A zip that one trigger brought.
-#[derive(Debug)]
-pub(crate) struct Filed {
-    pub(crate) path: PathBuf,
-    pub(crate) triggered_ns: u64,
-    pub(crate) appeared_ns: u64,
+    reports: Folder,
 }
 
 /// Starts a client; its session is still to come.
-pub(crate) fn launch(
+pub(super) fn launch(
     binary: &Path,
-    target: &str,
-    socket: &Path,
-    reports: &Path,
+    profile: &Profile,
+    trigger: &Trigger,
+    places: &Places<'_>,
     log: &Path,
     events: &Events,
 ) -> Result<ChildGuard, Stop> {
     let mut command = Command::new(binary);
-    command
-        .args(["--direct", target])
-        .arg("--control-socket")
-        .arg(socket);
-    command
-        .arg("--bug-report-dir")
-        .arg(reports)
-        .args(["--workers", WORKERS, "--exit-on-stdin-eof"]);
+    command.args(profile.arguments(trigger, places));
+    command.envs(&profile.client.env);
     ChildGuard::spawn(Role::Client, command, Output::Log, Some(log), events.sender())
         .map(|child| child.end_by(events.deadline()))
         .map_err(|error| Stop::Environment(format!("{error:#}")))
 }
 
 impl Client {
-    /// Waits until the session shows a surface.
-    pub(crate) fn connect(
-        child: ChildGuard,
-        socket: &Path,
-        reports: &Path,
+    /// Waits until the session shows a surface, or a client without one can be triggered. `source` is the server or proxy
+    /// of ours that sees the session.
+    pub(super) fn connect(
+        mut child: ChildGuard,
+        profile: &Profile,
+        places: &Places<'_>,
+        source: Option<&mut Source>,
         events: &mut Events,
-    ) -> Result<Self, Stop> {
-        let mut control = Control::connect(socket, START, events)?;
-        let params = json!({"await_surface_ms": SURFACE.as_millis() as u64});
-        let status = control.request("status", params, SURFACE, events)?;
-        if status["surfaces"].as_array().is_none_or(Vec::is_empty) {
-            return Err(Stop::Client(format!(
-                "the client's session showed no surface within {SURFACE:?}: {status}"
-            )));
+    ) -> Result<Self> {
+        let leash = Leash::on(child.id())?;
+        let shown = match (profile.client.control_socket, source) {
+            (true, _) => surface_by_control(places.socket, events).map(Some),
+            (false, Some(source)) => surface_from_outside(source, events).map(|()| None),
+            (false, None) => Ok(None),
+        };
+        let ready = shown.and_then(|control| {
+            if let Some(file) = profile.ready_file(places) {
+                await_file(&file, events)?;
+            }
+            Ok(control)
+        });
+        match ready {
+            Ok(control) => Ok(Self {
+                control,
+                _leash: leash,
+                child,
+                reports: Folder::new(places.reports),
+            }),
+            Err(error) => Err(no_session(error, &mut child, profile)),
         }
-        Ok(Self {
-            control,
-            child,
-            reports: reports.to_owned(),
-        })
     }
 
     /// Triggers one bug report and waits for its zip.
-    pub(crate) fn file_report(&mut self, window: Duration, events: &mut Events) -> Result<Filed> {
+    pub(super) fn file_report(
+        &mut self,
+        profile: &Profile,
+        trigger: &Trigger,
+        source: Option<&mut Source>,
+        window: Duration,
+        events: &mut Events,
+    ) -> Result<Filed> {
+        if trigger.by == By::ControlSocket {
+            return self.ask_for_report(window, events);
+        }
+        let limit = window + FILING + Duration::from_secs(trigger.seconds.unwrap_or(0).into());
+        if trigger.by == By::Interval {
+            return self.next_of_interval(profile, trigger, limit, events);
+        }
+        let before = self.reports.zips("*.zip")?;
+        let triggered_ns = monotonic_ns();
+        let opcode = self.pull(trigger, source, events)?;
+        let names = profile.names(trigger, opcode);
+        self.reports.await_new(
+            &names,
+            &before,
+            profile.reports.whole,
+            triggered_ns,
+            limit,
+            events,
+        )
+    }
+
+    /// Does what the trigger says; returns the number of the gap, where that is it.
+    fn pull(
+        &self,
+        trigger: &Trigger,
+        source: Option<&mut Source>,
+        events: &mut Events,
+    ) -> Result<Option<u64>> {
+        match trigger.by {
+            By::ProtocolGap => {
+                let channel = trigger.channel.as_deref().unwrap_or_default();
+                let source = source.expect("a gap's session is one that we see");
+                source.send_gap(channel, events).map(Some)
+            }
+            By::Signal => self
+                .signal(trigger.signal.expect("checked with the profile"))
+                .map(|()| None),
+            By::Command => self
+                .shell(trigger.command.as_deref().unwrap_or_default())
+                .map(|()| None),
+            By::ControlSocket | By::Interval => Ok(None),
+        }
+    }
+
+    /// The report after the next one: that one's sampling may have begun already.
+    fn next_of_interval(
+        &self,
+        profile: &Profile,
+        trigger: &Trigger,
+        limit: Duration,
+        events: &mut Events,
+    ) -> Result<Filed> {
+        let names = profile.names(trigger, None);
+        let whole = profile.reports.whole;
+        let mut before = self.reports.zips(&names)?;
+        let first = self
+            .reports
+            .await_new(&names, &before, whole, monotonic_ns(), limit, events)?;
+        before.insert(first.path);
+        self.reports
+            .await_new(&names, &before, whole, first.appeared_ns, limit, events)
+    }
+
+    fn ask_for_report(&mut self, window: Duration, events: &mut Events) -> Result<Filed> {
         let before = self.zips()?;
         let triggered_ns = monotonic_ns();
         let params = json!({"window_ms": window.as_millis() as u64});
-        let answer = self.control.request("bug_report", params, window, events)?;
+        let answer = self.request("bug_report", params, window, events)?;
         let appeared_ns = monotonic_ns();
         let named = answer["path"].as_str().unwrap_or_default().to_owned();
         let mut new = self.zips()?.into_iter().filter(|zip| !before.contains(zip));
@@ -98,7 +174,7 @@ impl Client {
         let Some(path) = new.next() else {
             return Err(fault(format!(
                 "none appeared in {} (the client says {named:?})",
-                self.reports.display()
+                self.reports.path().display()
             ))
             .into());
         };
@@ -124,6 +200,10 @@ impl Client {
         })
     }
 
+    fn zips(&self) -> Result<BTreeSet<PathBuf>> {
+        self.reports.zips("*.zip")
+    }
+
     /// Asks for anything that the control socket offers, which takes so long.
     pub(crate) fn request(
         &mut self,
@@ -132,11 +212,35 @@ impl Client {
         work: Duration,
         events: &mut Events,
     ) -> Result<Value, Stop> {
-        self.control.request(method, params, work, events)
+        let control = self.control.as_mut().ok_or_else(|| {
+            Stop::Environment(format!(
+                "`{method}` is asked for over our control protocol, which this client does not speak"
+            ))
+        })?;
+        control.request(method, params, work, events)
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Runs a shell command that may look for `CLIENT_PID` and `REPORTS`.
+    pub(super) fn shell(&self, script: &str) -> Result<()> {
+        let status = Command::new("/bin/sh")
+            .args(["-c", script])
+            .env("CLIENT_PID", self.pid().to_string())
+            .env("REPORTS", self.reports.path())
+            .stdin(std::process::Stdio::null())
+            .status();
+        match status {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(Stop::Environment(format!(
+                "the profile's command {script:?} ended with {}",
+                worded(status)
+            ))
+            .into()),
+            Err(error) => Err(Stop::Environment(format!("cannot start /bin/sh: {error}")).into()),
+        }
     }
 
     /// Ends it at once.
@@ -144,21 +248,17 @@ impl Client {
         self.child.kill();
     }
 
-    fn zips(&self) -> Result<BTreeSet<PathBuf>> {
-        let dir = &self.reports;
-        let entries = std::fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))?;
-        let paths = entries
-            .map(|entry| entry.map(|entry| entry.path()))
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(paths
-            .into_iter()
-            .filter(|path| path.extension().is_some_and(|ext| ext == "zip"))
-            .collect())
-    }
-
-    /// Asks the client to end, and does not take no for an answer.
-    pub(crate) fn quit(mut self, events: &mut Events) -> Result<(), Stop> {
-        let answer: Result<Value, Stop> = self.control.request("quit", json!({}), Duration::ZERO, events);
+    /// Asks the client to end, and does not take no for an answer. How it ends is judged where it promised to quit.
+    pub(super) fn quit(mut self, profile: &Profile, events: &mut Events) -> Result<(), Stop> {
+        if let Some(signal) = profile.stop.signal {
+            // One that is gone already has ended, too.
+            let _ = self.signal(signal);
+        }
+        if profile.stop.by != StopBy::ControlSocket {
+            self.child.end();
+            return Ok(());
+        }
+        let answer: Result<Value, Stop> = self.request("quit", json!({}), Duration::ZERO, events);
         drop(self.control);
         match (answer, self.child.end()) {
             (_, Some(status)) if status.success() => Ok(()),
@@ -170,5 +270,87 @@ impl Client {
                 )))
             }
         }
+    }
+
+    fn signal(&self, signal: SignalName) -> Result<()> {
+        let signal = match signal {
+            SignalName::Usr1 => Signal::USR1,
+            SignalName::Usr2 => Signal::USR2,
+            SignalName::Hup => Signal::HUP,
+            SignalName::Int => Signal::INT,
+            SignalName::Term => Signal::TERM,
+        };
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        let pid = pid.expect("a child has a pid");
+        kill_process(pid, signal)
+            .map_err(|error| Stop::Client(format!("the client cannot be sent {signal:?}: {error}")).into())
+    }
+}
+
+fn surface_by_control(socket: &Path, events: &mut Events) -> Result<Control, Stop> {
+    let mut control = Control::connect(socket, START, events)?;
+    let params = json!({"await_surface_ms": SURFACE.as_millis() as u64});
+    let status = control.request("status", params, SURFACE, events)?;
+    if status["surfaces"].as_array().is_none_or(Vec::is_empty) {
+        return Err(no_surface(&format!("it says {status}")));
+    }
+    Ok(control)
+}
+
+/// A session whose display channel is open is shown its surface at once.
+fn surface_from_outside(source: &mut Source, events: &mut Events) -> Result<(), Stop> {
+    let deadline = Instant::now() + SURFACE;
+    loop {
+        let shows = source
+            .shows_display(events)
+            .map_err(|error| match error.downcast() {
+                Ok(stop) => stop,
+                Err(other) => Stop::Environment(format!("{other:#}")),
+            })?;
+        if shows {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(no_surface("its display channel was never opened"));
+        }
+        events.pass(LOOK)?;
+    }
+}
+
+/// Without a surface there is nothing to judge, and most often it is the server's or the command line's doing.
+fn no_surface(what: &str) -> Stop {
+    Stop::Environment(format!(
+        "the client's session showed no surface within {SURFACE:?}: {what}; does the server show one to another client, \
+         and does it ask for a password (--password-file)? The client's log may say more"
+    ))
+}
+
+fn await_file(file: &Path, events: &mut Events) -> Result<(), Stop> {
+    let deadline = Instant::now() + START;
+    while !file.exists() {
+        if Instant::now() > deadline {
+            return Err(Stop::Client(format!(
+                "the client did not make its ready-file {} within {START:?}",
+                file.display()
+            )));
+        }
+        events.pass(LOOK)?;
+    }
+    Ok(())
+}
+
+/// A client that says so by its exit status could not have a session: that is not its fault.
+fn no_session(stop: Stop, child: &mut ChildGuard, profile: &Profile) -> anyhow::Error {
+    let status = child
+        .wait(Duration::from_millis(500))
+        .and_then(|status| status.code());
+    match (stop, status) {
+        (Stop::Client(what), Some(status)) if Some(status) == profile.client.environment_status => {
+            Stop::Environment(format!(
+                "{what}: it could not have a session, and its log says why; a password is given with --password-file"
+            ))
+            .into()
+        }
+        (stop, _) => stop.into(),
     }
 }

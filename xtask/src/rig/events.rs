@@ -17,7 +17,10 @@ pub(crate) enum Role {
     Build,
     /// The client's `--version`, before the run that counts.
     Trial,
+    /// Our source or proxy.
     Source,
+    /// QEMU.
+    Guest,
     Client,
     /// The quiet process of the exact tier, or its leaking twin.
     Quiet,
@@ -29,6 +32,7 @@ impl Role {
             Self::Build => Stop::Environment(format!("the build ended with {status}")),
             Self::Trial => Stop::Client(format!("the client's --version ended with {status}")),
             Self::Source => Stop::Environment(format!("the SPICE source ended in mid-run with {status}")),
+            Self::Guest => Stop::Environment(format!("QEMU ended in mid-run with {status}")),
             Self::Client => Stop::Client(format!("the client ended in mid-run with {status}")),
             Self::Quiet => Stop::Client(format!("the quiet process ended in mid-run with {status}")),
         }
@@ -144,8 +148,8 @@ impl Events {
             let deadline = Instant::now() + HINDSIGHT;
             let left = || deadline.saturating_duration_since(Instant::now());
             while let Ok(event) = self.receiver.recv_timeout(left()) {
-                if let Event::Exited(Role::Source, status) = event {
-                    return Role::Source.dies(&status);
+                if let Event::Exited(server @ (Role::Source | Role::Guest), status) = event {
+                    return server.dies(&status);
                 }
             }
         }

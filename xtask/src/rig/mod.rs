@@ -1,11 +1,17 @@
 //! Builds, launches and triggers; holds everything that must not outlive a run.
 
+mod boot_sector;
 mod child;
 mod client;
+mod connection_file;
 mod control;
 mod events;
+mod folder;
+mod leash;
+mod qemu;
 mod quiet;
 mod scratch;
+mod server;
 mod source;
 
 use std::net::{TcpStream, ToSocketAddrs};
@@ -15,19 +21,23 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::{Value, json};
 
 use child::{ChildGuard, Output, worded};
-pub(crate) use client::{Client, Filed};
+pub(crate) use client::Client;
 pub(crate) use events::Events;
 use events::Role;
+pub(crate) use folder::Filed;
 pub(crate) use quiet::Quiet;
 use scratch::ScratchDir;
-use source::{SURFACE, Source};
+pub(crate) use server::Load;
+use server::Server;
 
 use crate::exit::Stop;
 use crate::observe::Observer;
 use crate::plan::SourceChoice;
 use crate::present::steps;
+use crate::profile::{By, Places, Profile, Trigger};
 use crate::workspace;
 
 /// A build that takes longer hangs.
@@ -102,18 +112,22 @@ fn run_to_end(
 
 /// A fresh binary's first execution can wait seconds for malware checks (macOS): that must not be part of the judged
 /// process's age, so it is run once before. Its answer tells a binary that is none, too.
-fn try_out(binary: &Path, events: &mut Events) -> Result<()> {
+fn try_out(binary: &Path, arguments: &[String], events: &mut Events) -> Result<()> {
+    if arguments.is_empty() {
+        return Ok(());
+    }
+    let shown = arguments.join(" ");
     let mut command = Command::new(binary);
-    command.arg("--version");
+    command.args(arguments);
     steps::running(&command);
     let mut trial = ChildGuard::spawn(Role::Trial, command, Output::Inherited, None, events.sender())?
         .end_by(events.deadline());
     match run_to_end(&mut trial, Role::Trial, TRIAL, events)? {
         Some(status) if status.success() => Ok(()),
         Some(status) => {
-            Err(Stop::Client(format!("the client's --version ended with {}", worded(status))).into())
+            Err(Stop::Client(format!("the client's {shown} ended with {}", worded(status))).into())
         }
-        None => Err(Stop::Client(format!("the client's --version did not end within {TRIAL:?}")).into()),
+        None => Err(Stop::Client(format!("the client's {shown} did not end within {TRIAL:?}")).into()),
     }
 }
 
@@ -140,8 +154,11 @@ pub(crate) struct Rig {
     pub(crate) client: Client,
     pub(crate) observer: Observer,
     pub(crate) pid: u32,
-    pub(crate) target: String,
-    source: Option<Source>,
+    /// Where the session goes to; none where there is no session.
+    pub(crate) target: Option<String>,
+    profile: Profile,
+    trigger: Trigger,
+    server: Option<Server>,
     _scratch: ScratchDir,
 }
 
@@ -165,60 +182,103 @@ impl Parts<'_> {
 }
 
 impl Rig {
+    /// A session of our own client, triggered over its control socket.
     pub(crate) fn start(parts: &Parts<'_>, events: &mut Events) -> Result<Self> {
+        let profile = Profile::own()?;
+        let trigger = profile.trigger(None)?.clone();
+        Self::start_client(parts, profile, trigger, events)
+    }
+
+    /// A session of any client that has a profile.
+    pub(crate) fn start_client(
+        parts: &Parts<'_>,
+        profile: Profile,
+        trigger: Trigger,
+        events: &mut Events,
+    ) -> Result<Self> {
         let scratch = ScratchDir::create()?;
-        let socket = scratch.path().join("control");
         let reports = parts.dir.join("reports");
         std::fs::create_dir_all(&reports).with_context(|| format!("cannot create {}", reports.display()))?;
+        let reports = reports.canonicalize()?;
 
-        let source = match parts.source {
-            SourceChoice::Synthetic => Some(Source::start(parts.source_binary, &parts.source_log(), events)?),
-            SourceChoice::Address(address) => {
-                reach(address)?;
-                None
-            }
+        // What is to be seen of a session from outside, a server or proxy of ours sees.
+        let seen_by_us = trigger.by == By::ProtocolGap || !profile.client.control_socket;
+        let mut server = if profile.client.spice {
+            Some(Server::start(parts, seen_by_us, scratch.path(), events)?)
+        } else {
+            None
         };
-        let target = match (&source, parts.source) {
-            (Some(source), _) => source.address(),
-            (None, SourceChoice::Address(address)) => address.clone(),
-            (None, SourceChoice::Synthetic) => unreachable!("started above"),
+        let target = server.as_ref().map(Server::address);
+        let places = Places {
+            target: target.as_deref().unwrap_or_default(),
+            vv: &scratch.path().join("session.vv"),
+            socket: &scratch.path().join("control"),
+            reports: &reports,
         };
-        steps::say(&format!("client: a session with {target}"));
-        try_out(parts.client_binary, events)?;
+        if let Some(server) = &server {
+            connection_file::write(places.vv, places.target, server.password())?;
+        }
+        try_out(parts.client_binary, &profile.client.version, events)?;
+        if let Some(target) = &target {
+            steps::say(&format!("client: a session with {target}"));
+        }
         let log = parts.client_log();
-        let child = client::launch(parts.client_binary, &target, &socket, &reports, &log, events)?;
+        let child = client::launch(parts.client_binary, &profile, &trigger, &places, &log, events)?;
         let pid = child.id();
         steps::say(&format!("client: pid {pid}, log {}", workspace::shown(&log)));
         let observer = Observer::watch(pid);
-        let client = Client::connect(child, &socket, &reports, events)?;
-        Ok(Self {
+        let source = server.as_mut().and_then(Server::observed);
+        let client = Client::connect(child, &profile, &places, source, events)?;
+        let mut rig = Self {
             client,
             observer: observer?,
             pid,
             target,
-            source,
+            profile,
+            trigger,
+            server,
             _scratch: scratch,
-        })
+        };
+        rig.set_rate(0, events)?;
+        Ok(rig)
+    }
+
+    /// Triggers one bug report and waits for its zip.
+    pub(crate) fn file_report(&mut self, window: Duration, events: &mut Events) -> Result<Filed> {
+        let source = self.server.as_mut().and_then(Server::observed);
+        self.client
+            .file_report(&self.profile, &self.trigger, source, window, events)
+    }
+
+    /// Asks the client to end, before its server does.
+    pub(crate) fn quit(self, events: &mut Events) -> Result<(), Stop> {
+        self.client.quit(&self.profile, events)
     }
 
     /// Ends everything at once, whatever state it is in.
     pub(crate) fn kill(mut self) {
         self.client.kill();
-        if let Some(source) = &mut self.source {
-            source.kill();
+        if let Some(server) = &mut self.server {
+            server.kill();
         }
     }
 
-    /// The surface that the source shows, where we know it.
-    pub(crate) fn surface(&self) -> Option<(u32, u32)> {
-        self.source.as_ref().map(|_| SURFACE)
+    /// What the session is held with, as the evidence has it.
+    pub(crate) fn describe_source(&self) -> Value {
+        self.server
+            .as_ref()
+            .map_or_else(|| json!({"kind": "none"}), Server::describe)
     }
 
-    /// Asks the source for a draw rate; `false` where it is not ours to ask.
-    pub(crate) fn set_rate(&mut self, draws_per_second: u32, events: &mut Events) -> Result<bool> {
-        match &mut self.source {
-            Some(source) => source.set_rate(draws_per_second, events).map(|()| true),
-            None => Ok(false),
+    /// Asks for so many draws a second, or for the nearest thing that there is.
+    pub(crate) fn set_rate(&mut self, draws_per_second: u32, events: &mut Events) -> Result<Load> {
+        match (&mut self.server, &self.profile.load) {
+            (Some(server), _) => server.set_rate(draws_per_second, events),
+            (None, Some(load)) => {
+                let script = if draws_per_second > 0 { &load.on } else { &load.off };
+                self.client.shell(script).map(|()| Load::Switched)
+            }
+            (None, None) => Ok(Load::Theirs),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The synthetic SPICE source, driven as a process.
+//! Our SPICE source, or our proxy, driven as a process.
 
 use std::path::Path;
 use std::process::Command;
@@ -16,7 +16,7 @@ use crate::workspace;
 /// How long the source may take to answer.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// A running source.
+/// A running source or proxy.
 pub(crate) struct Source {
     child: ChildGuard,
     port: u16,
@@ -27,10 +27,22 @@ pub(crate) struct Source {
 pub(crate) const SURFACE: (u32, u32) = (1024, 768);
 
 impl Source {
-    pub(crate) fn start(binary: &Path, log: &Path, events: &mut Events) -> Result<Self> {
+    /// Draws by itself.
+    pub(super) fn synthetic(binary: &Path, log: &Path, events: &mut Events) -> Result<Self> {
         let mut command = Command::new(binary);
         let (width, height) = SURFACE;
         command.args(["--width", &width.to_string(), "--height", &height.to_string()]);
+        Self::start(command, log, events)
+    }
+
+    /// Passes on what the server at `upstream` draws.
+    pub(super) fn proxy(binary: &Path, upstream: &str, log: &Path, events: &mut Events) -> Result<Self> {
+        let mut command = Command::new(binary);
+        command.args(["--upstream", upstream]);
+        Self::start(command, log, events)
+    }
+
+    fn start(command: Command, log: &Path, events: &mut Events) -> Result<Self> {
         let child = ChildGuard::spawn(
             Role::Source,
             command,
@@ -80,6 +92,21 @@ impl Source {
     pub(crate) fn set_rate(&mut self, draws_per_second: u32, events: &mut Events) -> Result<()> {
         self.request("set_rate", &json!({"draws_per_second": draws_per_second}), events)
             .map(drop)
+    }
+
+    /// Sends a message that no client knows; returns its number.
+    pub(super) fn send_gap(&mut self, channel: &str, events: &mut Events) -> Result<u64> {
+        let sent = self.request("gap", &json!({"channel": channel}), events)?;
+        sent["opcode"]
+            .as_u64()
+            .ok_or_else(|| Stop::Environment(format!("the SPICE source sent no gap: {sent}")).into())
+    }
+
+    /// Whether a session has its display channel open.
+    pub(super) fn shows_display(&mut self, events: &mut Events) -> Result<bool> {
+        let stats = self.request("stats", &json!({}), events)?;
+        let open = stats["open_channels"].as_array();
+        Ok(open.is_some_and(|open| open.iter().any(|channel| channel == "display")))
     }
 
     fn request(&mut self, method: &str, params: &Value, events: &mut Events) -> Result<Value> {

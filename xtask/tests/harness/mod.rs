@@ -262,6 +262,38 @@ pub(crate) fn kill(pid: u32, signal: &str) {
     );
 }
 
+/// A synthetic source that asks for a password, and draws.
+pub(crate) struct PasswordedServer {
+    child: Child,
+    pub(crate) port: u64,
+}
+
+impl PasswordedServer {
+    pub(crate) fn start(password_file: &Path) -> Self {
+        let binary = build(&["--package", "spice-source"]).join("spice-source");
+        let mut child = Command::new(binary)
+            .args(["--draws-per-second", "2000", "--password-file"])
+            .arg(password_file)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut line = String::new();
+        let stdout = child.stdout.as_mut().expect("piped");
+        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        let listening: Value = serde_json::from_str(&line).expect("JSON");
+        let port = listening["port"].as_u64().expect("a port");
+        Self { child, port }
+    }
+}
+
+impl Drop for PasswordedServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// A port where nobody listens.
 pub(crate) fn unused_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -9,7 +9,7 @@ mod threads;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use verdict::{Allowed, Outcome, Row};
 
-use super::lines::lines;
+use super::lines::{by_reason, lines, relaxed};
 use super::wording::{allowed, percent, plain, short, shown};
 use crate::results::{Experiment, Report, Results, Soak};
 
@@ -26,6 +26,7 @@ pub(crate) fn render(results: &Results, picture: Option<&str>) -> String {
     };
     let body = html! {
         (troubles(results))
+        (relaxations(results))
         (checks(results))
         (side_by_side(&results.reports))
         (threads::table(&results.reports))
@@ -80,8 +81,24 @@ fn troubles(results: &Results) -> Markup {
     }
 }
 
+/// What this client need not pass, by why.
+fn relaxations(results: &Results) -> Markup {
+    let relaxed = by_reason(&results.checks, relaxed);
+    html! {
+        @if !relaxed.is_empty() {
+            section aria-labelledby="relaxed" {
+                h2 #relaxed { "What the profile relaxes" }
+                dl { @for (reason, checks) in &relaxed {
+                    dt { (reason) }
+                    dd { @for check in checks { code { (check) } " " } }
+                } }
+            }
+        }
+    }
+}
+
 fn trouble(row: &Row) -> Markup {
-    let (class, word) = worded(row.outcome());
+    let (class, word) = worded(row);
     html! {
         article.trouble.(class) {
             h3 { span.word { (word) } " " code { (row.check) } @if let Some(title) = &row.title { " " (plain(title)) } }
@@ -99,8 +116,11 @@ fn trouble(row: &Row) -> Markup {
     }
 }
 
-fn worded(outcome: Outcome) -> (&'static str, &'static str) {
-    match outcome {
+fn worded(row: &Row) -> (&'static str, &'static str) {
+    if row.relaxed.is_some() {
+        return ("skip", "relaxed");
+    }
+    match row.outcome() {
         Outcome::Pass => ("pass", "passed"),
         Outcome::Fail => ("fail", "FAILED"),
         Outcome::Inconclusive => ("skip", "skipped"),
@@ -115,7 +135,10 @@ fn checks(results: &Results) -> Markup {
     let tally = results.tally();
     let table = html! {
         table {
-            caption { (tally.passed) " passed, " (tally.failed) " failed, " (tally.skipped) " skipped" }
+            caption {
+                (tally.passed) " passed, " (tally.failed) " failed, " (tally.skipped) " skipped"
+                @if tally.relaxed > 0 { ", " (tally.relaxed) " relaxed" }
+            }
             thead { tr {
                 th scope="col" { "check" }
                 @for label in &labels { th scope="col" { (plain(label)) } }
@@ -142,11 +165,11 @@ fn judged(cell: Option<&Row>) -> Markup {
     let Some(row) = cell else {
         return html! { td {} };
     };
-    let (class, word) = worded(row.outcome());
+    let (class, word) = worded(row);
     let bare = row.allowed == Allowed::Value(row.measured.clone());
     html! {
         td.(class) {
-            @if row.outcome() == Outcome::Pass {
+            @if row.outcome() == Outcome::Pass && row.relaxed.is_none() {
                 span.word aria-hidden="true" { "✓" } span.unseen { "passed" }
             } @else { span.word { (word) } }
             @if row.outcome() != Outcome::Inconclusive {

@@ -1,0 +1,224 @@
+//! Other people's clients, and what a profile can ask for.
+#![cfg(unix)]
+
+mod harness;
+
+use std::path::{Path, PathBuf};
+
+use harness::Harness;
+use serde_json::Value;
+
+/// A directory with programs of our own, found before the machine's.
+struct Programs(tempfile::TempDir);
+
+impl Programs {
+    fn new() -> Self {
+        Self(tempfile::tempdir().expect("a directory"))
+    }
+
+    fn add(&self, name: &str, script: &str) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.0.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("executable");
+        path
+    }
+
+    fn path(&self) -> String {
+        let path = std::env::var("PATH").unwrap_or_default();
+        format!("{}:{path}", self.0.path().display())
+    }
+}
+
+fn other_client() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/other_client")
+}
+
+/// A PATH on which python3 has psutil: that of `cargo xtask setup`, or the machine's.
+fn path_with_psutil() -> String {
+    let target = std::env::current_exe().expect("a path");
+    let target = target.ancestors().nth(3).expect("target/PROFILE/deps/test");
+    let path = std::env::var("PATH").unwrap_or_default();
+    format!("{}:{path}", target.join("tools/python/bin").display())
+}
+
+fn check<'a>(results: &'a Value, id: &str) -> &'a Value {
+    let rows = results["checks"].as_array().expect("rows");
+    rows.iter()
+        .find(|row| row["check"] == id)
+        .unwrap_or_else(|| panic!("no {id}"))
+}
+
+#[test]
+fn the_example_is_verified_and_shares_nothing_with_our_client() {
+    let profile = other_client().join("report.toml").display().to_string();
+    let args = ["--profile", &profile, "--later", "0s"];
+    let run = Harness::start(&args, &[("PATH", &path_with_psutil())]).finish();
+    assert_eq!(run.code, 0, "`cargo xtask setup` installs psutil: {run:?}");
+    let results = run.json("results.json");
+    assert_eq!(results["profile"], "report.py");
+    // What the profile relaxes stays said, with its reason; what it does not is judged.
+    let relaxed = check(&results, "6.busy.worker");
+    assert_eq!(relaxed["passed"], false);
+    assert_eq!(relaxed["relaxed"], "it is no Tokio program");
+    for judged in [
+        "1.busy.platform",
+        "3.busy.process",
+        "4.busy.rss",
+        "5.idle.age",
+        "3.rise",
+    ] {
+        let row = check(&results, judged);
+        assert_eq!(row["passed"], true, "{row}");
+        assert!(row.get("relaxed").is_none(), "{row}");
+    }
+    let title = check(&results, "3.busy.process")["title"].to_string();
+    assert!(title.contains("window found from outside"), "{title}");
+    assert!(run.left_running().is_empty(), "{:?}", run.left_running());
+}
+
+/// A harness that passes a program whose figures are wrong proves nothing.
+#[test]
+fn a_wrong_figure_of_another_client_fails() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let text = std::fs::read_to_string(other_client().join("report.py")).expect("read");
+    let wrong = text.replace("100 * (cpu_now - cpu) / span", "0.0");
+    assert_ne!(text, wrong);
+    let program = dir.path().join("report.py");
+    std::fs::write(&program, wrong).expect("written");
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .expect("executable");
+    let profile = other_client().join("report.toml").display().to_string();
+    let client = program.display().to_string();
+    let args = ["--profile", &profile, "--client-bin", &client, "--later", "0s"];
+    let run = Harness::start(&args, &[("PATH", &path_with_psutil())]).finish();
+    assert_eq!(run.code, 1, "{run:?}");
+    assert_eq!(
+        check(&run.json("results.json"), "3.busy.process")["passed"],
+        false
+    );
+}
+
+#[test]
+fn the_harness_dies_and_so_does_a_client_that_minds_nothing() {
+    let profile = other_client().join("report.toml").display().to_string();
+    let args = ["--profile", &profile, "--later", "600s"];
+    let mut harness = Harness::start(&args, &[("PATH", &path_with_psutil())]);
+    harness.await_line("report 3 of 3");
+    harness::kill(harness.pid(), "KILL");
+    harness.finish().await_nothing_running();
+}
+
+#[test]
+fn each_of_our_clients_triggers_brings_reports_that_pass() {
+    for trigger in ["protocol-gap", "signal", "interval"] {
+        let run = Harness::start(&["--trigger", trigger, "--later", "0s"], &[]).finish();
+        assert_eq!(run.code, 0, "{trigger}: {run:?}");
+        let evidence = run.json("evidence.json");
+        let metadata = &evidence["reports"][0]["members"]["metadata.json"]["json"];
+        let expected = match trigger {
+            "protocol-gap" => "pedantic",
+            "interval" => "auto-snapshot",
+            other => other,
+        };
+        assert_eq!(metadata["report_type"], expected);
+        assert!(run.left_running().is_empty(), "{:?}", run.left_running());
+    }
+}
+
+#[test]
+fn what_a_profile_cannot_be_is_a_usage_error_with_a_remedy() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let profile = dir.path().join("x.toml");
+    let good = std::fs::read_to_string(other_client().join("report.toml")).expect("read");
+    std::fs::write(&profile, good.replace("spice = false", "spcie = false")).expect("written");
+    let profile = profile.display().to_string();
+    for (args, said) in [
+        (vec!["--profile", &profile], "unknown field `spcie`"),
+        (vec!["--profile", "nobody"], "shipped are headless-client, ryll"),
+        (vec!["--profile", "/no/such.toml"], "cannot read the profile"),
+        (vec!["--trigger", "bell"], "it has control-socket, interval"),
+        (vec!["--profile", "ryll", "--soak", "1m"], "does not speak"),
+        (vec!["--password-file", "/dev/null"], "--source HOST:PORT"),
+    ] {
+        let run = Harness::start(&args, &[]).finish();
+        assert_eq!(run.code, 2, "{args:?}: {run:?}");
+        assert!(run.stderr.contains(said), "{args:?}: wanted {said:?}: {run:?}");
+    }
+}
+
+#[test]
+fn a_client_that_is_not_installed_is_named_with_how_to_install_it() {
+    let programs = Programs::new();
+    for tool in ["cargo", "rustc", "sh", "cc", "git"] {
+        programs.add(
+            tool,
+            &format!(
+                "PATH='{}' exec {tool} \"$@\"",
+                std::env::var("PATH").unwrap_or_default()
+            ),
+        );
+    }
+    let only = programs.0.path().display().to_string();
+    let run = Harness::start(&["--profile", "ryll"], &[("PATH", &only)]).finish();
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(
+        run.stderr.contains("there is no ryll on PATH") && run.stderr.contains("cargo install ryll"),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn a_qemu_that_is_of_no_use_is_told_with_a_remedy() {
+    for (script, said) in [
+        (
+            "echo 'qemu: -spice: invalid option' >&2; exit 1",
+            "qemu-system-modules-spice",
+        ),
+        (
+            "echo 'failed: Address already in use' >&2; exit 1",
+            "its port is in use",
+        ),
+    ] {
+        let programs = Programs::new();
+        programs.add("qemu-system-x86_64", script);
+        let run = Harness::start(&["--source", "qemu"], &[("PATH", &programs.path())]).finish();
+        assert_eq!(run.code, 2, "{script}: {run:?}");
+        assert!(run.stderr.contains(said), "{script}: {run:?}");
+        assert!(run.left_running().is_empty(), "{:?}", run.left_running());
+    }
+}
+
+#[test]
+fn a_server_that_refuses_the_password_is_the_environments_fault() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (right, wrong) = (dir.path().join("right"), dir.path().join("wrong"));
+    std::fs::write(&right, "open sesame\n").expect("written");
+    std::fs::write(&wrong, "open barley\n").expect("written");
+    let server = harness::PasswordedServer::start(&right);
+    let address = format!("127.0.0.1:{}", server.port);
+    let password = wrong.display().to_string();
+    for args in [
+        vec!["--source", &address],
+        vec!["--source", &address, "--password-file", &password],
+    ] {
+        let run = Harness::start(&args, &[]).finish();
+        assert_eq!(run.code, 2, "{args:?}: {run:?}");
+        assert!(
+            run.stderr.contains("refused the password") && run.stderr.contains("--password-file"),
+            "{run:?}"
+        );
+        assert!(!run.stderr.contains("barley"), "{run:?}");
+    }
+    let password = right.display().to_string();
+    let args = [
+        "--source",
+        &address,
+        "--password-file",
+        &password,
+        "--later",
+        "0s",
+    ];
+    let run = Harness::start(&args, &[]).finish();
+    assert!(run.dir().join("idle.zip").exists(), "it is let in: {run:?}");
+}
