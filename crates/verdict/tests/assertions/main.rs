@@ -4,6 +4,7 @@ mod evidence;
 mod faults;
 mod hostile;
 mod jq;
+mod published_formula;
 
 use std::collections::BTreeSet;
 
