@@ -146,7 +146,8 @@ impl Report {
         if let Some(place) = &reports.written_at {
             let written = self.moment(place)?;
             // Times to the second are cut short, not rounded.
-            let (earliest, latest) = (written.saturating_sub(CLOCK_STEP_NS), written + 1_000_000_000);
+            let earliest = written.saturating_sub(CLOCK_STEP_NS);
+            let latest = written.saturating_add(1_000_000_000);
             if latest < self.filed.triggered_ns || earliest > self.filed.appeared_ns {
                 return Err(format!("{place} does not lie between the trigger and the zip"));
             }
@@ -168,7 +169,7 @@ impl Report {
             .map_err(|_| format!("{place} is no time: {text:?}"))?;
         let ago_ns = jiff::Timestamp::now().as_nanosecond() - at.as_nanosecond();
         u64::try_from(i128::from(monotonic_ns()) - ago_ns)
-            .map_err(|_| format!("{place} lies before the machine's start: {text:?}"))
+            .map_err(|_| format!("{place} is no moment since the machine's start: {text:?}"))
     }
 }
 
@@ -263,6 +264,12 @@ mod tests {
 
         // An old zip's time is before the trigger.
         report.members["metadata.json"]["json"]["timestamp"] = json!("2020-01-01T00:00:00Z");
+        assert!(
+            report
+                .window_from_outside(&reports(Some("metadata.json/timestamp")))
+                .is_err()
+        );
+        report.members["metadata.json"]["json"]["timestamp"] = json!("9999-01-01T00:00:00Z");
         assert!(
             report
                 .window_from_outside(&reports(Some("metadata.json/timestamp")))

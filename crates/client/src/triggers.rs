@@ -24,10 +24,10 @@ pub const MAX_GAP_REPORTS: usize = 50;
 /// Reports of gaps that are measured at a time. Each holds a thread for the length of its window, and a screenshot.
 const GAP_REPORTS_AT_A_TIME: usize = 8;
 
-/// The protocol's gaps as they are met, each once; noted in the session's notifications, too.
+/// The protocol's gaps as they are met, each once, as occasions of reports; noted in the session's notifications, too.
 ///
 /// The protocol crate tells observers of the whole process and may tell them twice. It knows some hundred gaps at most.
-pub fn watch_gaps(session: &Arc<Session>) -> mpsc::Receiver<&'static str> {
+pub fn watch_gaps(session: &Arc<Session>) -> mpsc::Receiver<Occasion> {
     let (found, gaps) = mpsc::channel(MAX_GAP_REPORTS);
     let seen = Mutex::new(HashSet::new());
     let session = Arc::clone(session);
@@ -35,18 +35,17 @@ pub fn watch_gaps(session: &Arc<Session>) -> mpsc::Receiver<&'static str> {
         if seen.lock().unwrap_or_else(PoisonError::into_inner).insert(gap) {
             session.warn(NotificationSource::Gap, gap);
             // Full or closed: there are enough reports, or none are wanted.
-            let _ = found.try_send(gap);
+            let _ = found.try_send(Occasion::now(Cause::Gap, Some(format!("protocol gap {gap}"))));
         }
     }));
     gaps
 }
 
 /// Files a report of each gap, until there are enough.
-pub async fn report_gaps(reporter: Arc<Reporter>, mut gaps: mpsc::Receiver<&'static str>) {
+pub async fn report_gaps(reporter: Arc<Reporter>, mut gaps: mpsc::Receiver<Occasion>) {
     let mut under_way = JoinSet::new();
     for _ in 0..MAX_GAP_REPORTS {
-        let Some(gap) = gaps.recv().await else { break };
-        let occasion = Occasion::now(Cause::Gap, Some(format!("protocol gap {gap}")));
+        let Some(occasion) = gaps.recv().await else { break };
         if under_way.len() == GAP_REPORTS_AT_A_TIME {
             under_way.join_next().await;
         }

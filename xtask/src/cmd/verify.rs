@@ -370,8 +370,8 @@ fn await_observer(rig: &Rig, moment_ns: u64, events: &mut Events) -> Result<()> 
 fn raise_load(rig: &mut Rig, thresholds: &Thresholds, events: &mut Events) -> Result<()> {
     const WATCHED: Duration = Duration::from_millis(400);
     const HIGHEST: u32 = 100_000;
-    // A server that only knows all or nothing is looked at so often.
-    const LOOKS: u32 = 10;
+    // A load that is only on or off is looked at so often: a guest may still have to boot.
+    const LOOKS: u32 = 50;
     let mut rate = 200;
     for look in 1.. {
         let load = rig.set_rate(rate, events)?;

@@ -87,12 +87,11 @@ fn acceptance(judged: &Judged, hardened: bool, at: Timestamp) -> String {
         tally.skipped,
     );
     for row in judged.rows.iter().filter(|row| row.passed != Some(true)) {
-        note += &format!(
-            "- **{}**: measured {}, {}\n",
-            row.check,
-            row.measured,
-            row.outcome()
-        );
+        let outcome = match &row.relaxed {
+            Some(reason) => format!("relaxed: {reason}"),
+            None => row.outcome().to_string(),
+        };
+        note += &format!("- **{}**: measured {}, {outcome}\n", row.check, row.measured);
     }
     if let Some(witnesses) = evidence["witnesses"].as_object() {
         for (name, entry) in witnesses {
@@ -132,6 +131,10 @@ mod tests {
                 row(
                     json!({"check": "3.busy.process", "passed": false, "measured": 0.5, "allowed": {"min": 10}}),
                 ),
+                row(
+                    json!({"check": "6.busy.ascending", "passed": false, "measured": [7], "allowed": [],
+                    "relaxed": "it sorts by CPU"}),
+                ),
             ],
             soak: None,
             dir: RunDir {
@@ -149,6 +152,7 @@ mod tests {
             "SIP: enabled, client signed with the hardened runtime",
             "1 passed, 1 failed, 0 skipped",
             "- **3.busy.process**: measured 0.5, fail",
+            "- **6.busy.ascending**: measured [7], relaxed: it sorts by CPU",
             "- lsmp: absent (a password is required)",
             "- ps: {\"resident_kb\":5}",
         ] {
