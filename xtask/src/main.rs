@@ -16,6 +16,7 @@ mod report_zip;
 mod results;
 mod rig;
 mod sent;
+mod selftest;
 mod soak;
 mod tools;
 mod witnesses;
@@ -49,6 +50,7 @@ enum Command {
     SoakStudy(cmd::soak_study::Args),
     Bench(cmd::bench::Args),
     Docs(cmd::docs::Args),
+    Selftest(cmd::selftest::Args),
     Ci(cmd::ci::Args),
 }
 
@@ -67,6 +69,7 @@ fn main() -> ExitCode {
         Command::SoakStudy(args) => cmd::soak_study::run(&args),
         Command::Bench(args) => cmd::bench::run(&args),
         Command::Docs(args) => cmd::docs::run(args),
+        Command::Selftest(args) => cmd::selftest::run(&args),
         Command::Ci(args) => cmd::ci::run(args),
     };
     match outcome {

@@ -12,6 +12,8 @@ pub mod args;
 pub mod clock;
 pub mod connection;
 pub mod control;
+#[cfg(feature = "fault-injection")]
+pub mod fault_injection;
 pub mod notifications;
 pub mod report;
 pub mod reporter;

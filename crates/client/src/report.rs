@@ -143,6 +143,9 @@ pub struct Report {
     pub screenshot: Result<Screenshot, String>,
 }
 
+/// A member of the zip: its name, and what it holds.
+pub type Member = (String, Vec<u8>);
+
 /// `metadata.json`.
 #[derive(Serialize)]
 struct Metadata<'a> {
@@ -231,21 +234,36 @@ impl Report {
         let picture = text.compression_method(CompressionMethod::Stored);
 
         let mut zip = ZipWriter::new(out);
-        zip.start_file("metadata.json", text)?;
-        serde_json::to_writer_pretty(&mut zip, &self.metadata())?;
-        zip.start_file("session.json", text)?;
-        serde_json::to_writer_pretty(&mut zip, &self.session)?;
-        zip.start_file("channel-state.json", text)?;
-        zip.write_all(self.channel_state.as_bytes())?;
-        zip.start_file("notifications.json", text)?;
-        serde_json::to_writer_pretty(&mut zip, &self.notifications)?;
-        zip.start_file("runtime-metrics.json", text)?;
-        serde_json::to_writer_pretty(&mut zip, &self.measurement.metrics)?;
+        for (name, content) in self.texts()? {
+            zip.start_file(name, text)?;
+            zip.write_all(&content)?;
+        }
         if let Ok(screenshot) = &self.screenshot {
             zip.start_file("screenshot.png", picture)?;
             screenshot.write_png(&mut zip)?;
         }
         zip.finish()?.flush()
+    }
+
+    /// The members that are text, by name.
+    fn texts(&self) -> serde_json::Result<Vec<Member>> {
+        let json = [
+            ("metadata.json", serde_json::to_vec_pretty(&self.metadata())?),
+            ("session.json", serde_json::to_vec_pretty(&self.session)?),
+            ("channel-state.json", self.channel_state.clone().into_bytes()),
+            (
+                "notifications.json",
+                serde_json::to_vec_pretty(&self.notifications)?,
+            ),
+            (
+                "runtime-metrics.json",
+                serde_json::to_vec_pretty(&self.measurement.metrics)?,
+            ),
+        ];
+        let members = json.map(|(name, content)| (name.to_owned(), content)).into();
+        #[cfg(feature = "fault-injection")]
+        let members = crate::fault_injection::spoiled(members);
+        Ok(members)
     }
 
     fn metadata(&self) -> Metadata<'_> {

@@ -149,7 +149,7 @@ fn read_row(output: &Val) -> Result<Row, String> {
 }
 
 /// What jq would print, cut: a type error quotes the whole value that it is about.
-fn message(exception: Exn<'_, Val>) -> String {
+pub(crate) fn message(exception: Exn<'_, Val>) -> String {
     const LONGEST: usize = 300;
     let text = match exception.get_err() {
         Ok(error) => match error.into_val() {

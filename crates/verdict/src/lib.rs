@@ -24,12 +24,15 @@
 
 mod assertion;
 mod compile;
+mod edit;
 mod json;
 pub mod leak;
 mod outcome;
 mod row;
+pub mod seeded;
 
 pub use assertion::{Assertion, JudgeError, MAX_ROWS};
 pub use compile::{CompileError, Problem};
+pub use edit::{Edit, EditError};
 pub use outcome::{Outcome, Tally};
 pub use row::{Allowed, Range, Row};

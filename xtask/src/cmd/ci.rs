@@ -134,6 +134,13 @@ const STEPS: &[Step] = &[
         remedy: "cargo test -p PACKAGE NAME shows one of them again",
     },
     Step {
+        name: "selftest",
+        gate: Gate::All,
+        command: &["cargo", "xtask", "selftest", "--quick"],
+        env: None,
+        remedy: "docs/selftest.md tells how defects are seeded; xtask/selftest/catalogue.toml is their table",
+    },
+    Step {
         name: "check-macos",
         gate: Gate::All,
         command: &["cargo", "xtask", "check-macos"],

@@ -15,6 +15,8 @@ use crate::exit::Stop;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Build,
+    /// The harness itself, of the selftest.
+    Harness,
     /// The client's `--version`, before the run that counts.
     Trial,
     /// Our source or proxy.
@@ -30,6 +32,7 @@ impl Role {
     fn dies(self, status: &str) -> Stop {
         match self {
             Self::Build => Stop::Environment(format!("the build ended with {status}")),
+            Self::Harness => Stop::Environment(format!("the harness ended with {status}")),
             Self::Trial => Stop::Client(format!("the client's --version ended with {status}")),
             Self::Source => Stop::Environment(format!("the SPICE source ended in mid-run with {status}")),
             Self::Guest => Stop::Environment(format!("QEMU ended in mid-run with {status}")),

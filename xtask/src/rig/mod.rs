@@ -84,6 +84,30 @@ pub(crate) fn build_quiet(events: &mut Events) -> Result<PathBuf> {
     Ok(built.join("examples"))
 }
 
+/// Builds the client that lies and leaks on request.
+pub(crate) fn build_leaky_client(events: &mut Events) -> Result<PathBuf> {
+    let arguments = [
+        "--package",
+        "headless-client",
+        "--example",
+        "leaky_client",
+        "--features",
+        "fault-injection",
+    ];
+    Ok(cargo_build(&arguments, events)?.join("examples/leaky_client"))
+}
+
+/// Runs the harness itself to its end, what it says going to a log; `None` where it does not end within `limit`.
+pub(crate) fn run_harness(
+    command: Command,
+    log: &Path,
+    limit: Duration,
+    events: &mut Events,
+) -> Result<Option<ExitStatus>> {
+    let mut child = ChildGuard::spawn(Role::Harness, command, Output::Log, Some(log), events.sender())?;
+    Ok(run_to_end(&mut child, Role::Harness, limit, events)?)
+}
+
 fn cargo_build(arguments: &[&str], events: &mut Events) -> Result<PathBuf> {
     let mut command = Command::new(workspace::cargo());
     command.arg("build").current_dir(workspace::root());

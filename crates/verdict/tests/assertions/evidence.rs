@@ -1,32 +1,44 @@
-//! Evidence that passes.
+//! Evidence that passes, and what the catalogue of seeded defects makes of it.
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use verdict::seeded::{Case, Catalogue};
+
+fn good() -> Value {
+    serde_json::from_str(include_str!("../good-evidence.json")).expect("the fixture is JSON")
+}
+
+fn catalogue() -> Catalogue {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../xtask/selftest/catalogue.toml");
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    Catalogue::parse(&text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn base(name: &str) -> Value {
+    let mut bases = catalogue()
+        .bases(&good())
+        .unwrap_or_else(|error| panic!("{error}"));
+    bases.remove(name).expect(name)
+}
 
 /// Of a run on Linux: three reports, twelve threads, and under load one more that was born in the window and another
 /// that ended in it.
 pub(crate) fn linux() -> Value {
-    serde_json::from_str(include_str!("../good-evidence.json")).expect("the fixture is JSON")
+    base("linux")
 }
 
 /// The same run as a Mac would tell it.
 pub(crate) fn macos() -> Value {
-    let mut evidence = linux();
-    evidence["environment"]["os"] = json!("macos");
-    for report in evidence["reports"].as_array_mut().expect("reports") {
-        report["metrics"]["platform"] = json!("macos");
-        report["metrics"]["process"]["footprint_kb"] = json!(24_576);
-        report["observer"]["footprint_kb"] = json!(24_592);
-    }
-    evidence
+    base("macos")
 }
 
 /// The Linux run under `--strict`'s thresholds.
 pub(crate) fn strict() -> Value {
-    let mut evidence = linux();
-    let narrow = json!({"cpu_relative": 0.05, "cpu_floor_points": 0.5, "thread_floor_points": 1.0,
-                        "memory_relative": 0.02, "memory_floor_kb": 1024, "uptime_secs": 0.15});
-    for (name, threshold) in narrow.as_object().expect("an object") {
-        evidence["thresholds"][name] = threshold.clone();
-    }
-    evidence
+    base("strict")
+}
+
+/// The defects of recorded evidence, and what is sound.
+pub(crate) fn cases() -> Vec<Case> {
+    catalogue()
+        .recorded(&good())
+        .unwrap_or_else(|error| panic!("{error}"))
 }

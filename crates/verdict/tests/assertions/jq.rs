@@ -6,7 +6,7 @@ use std::thread;
 
 use serde_json::{Deserializer, Value};
 
-use crate::{FILES, assertions, evidence, faults::faults, path};
+use crate::{FILES, assertions, evidence, evidence::cases, path};
 
 /// What jq makes of several evidences after one another; `None` where there is no jq.
 fn jq(file: &str, evidences: &[Value]) -> Option<Vec<Value>> {
@@ -55,7 +55,7 @@ fn same(a: &Value, b: &Value) -> bool {
 #[test]
 fn plain_jq_gives_the_same_rows() {
     let mut evidences = vec![evidence::linux(), evidence::macos(), evidence::strict()];
-    evidences.extend(faults().into_iter().map(|fault| fault.evidence));
+    evidences.extend(cases().into_iter().map(|case| case.evidence));
 
     for (file, assertion) in FILES.iter().zip(assertions()) {
         let Some(theirs) = jq(file, &evidences) else {

@@ -1,7 +1,6 @@
 //! The six assertion files: what they pass, and that each of their checks can fail.
 
 mod evidence;
-mod faults;
 mod hostile;
 mod jq;
 mod published_formula;
@@ -11,7 +10,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use verdict::{Assertion, Outcome, Row, Tally};
 
-use crate::faults::faults;
+use crate::evidence::cases;
 
 /// The assertion files, by their test's number less one.
 const FILES: [&str; 6] = [
@@ -88,38 +87,43 @@ fn every_row_says_what_where_and_what_to_do() {
 }
 
 #[test]
-fn every_fault_fails_its_checks_and_no_other() {
+fn every_defect_fails_its_checks_and_no_other() {
     let assertions = assertions();
-    for fault in faults() {
-        let rows = judge(&assertions, &fault.evidence);
-        assert_eq!(checks(&rows, Outcome::Fail), fault.fails, "fails: {}", fault.name);
-        assert_eq!(
-            checks(&rows, Outcome::Inconclusive),
-            fault.skips,
-            "skips: {}",
-            fault.name
-        );
+    let mut wrong = Vec::new();
+    for case in cases() {
+        let rows = judge(&assertions, &case.evidence);
+        let found = (checks(&rows, Outcome::Fail), checks(&rows, Outcome::Inconclusive));
+        let expected = (case.fails, case.skips);
+        if found != expected {
+            wrong.push(format!(
+                "{} in {}: {found:?}, not {expected:?}",
+                case.id, case.place
+            ));
+        }
     }
+    assert!(wrong.is_empty(), "failed and skipped: {wrong:#?}");
 }
 
 #[test]
-fn every_check_has_a_fault_that_fails_it() {
+fn every_check_has_a_defect_that_fails_it() {
     let assertions = assertions();
-    let seeded: BTreeSet<String> = faults().into_iter().flat_map(|fault| fault.fails).collect();
+    let seeded: BTreeSet<String> = cases().into_iter().flat_map(|case| case.fails).collect();
     let all = checks(&judge(&assertions, &evidence::macos()), Outcome::Pass);
     let never_failed: Vec<_> = all.difference(&seeded).collect();
     assert!(
         never_failed.is_empty(),
-        "seed a fault in faults.rs for each of {never_failed:?}"
+        "seed a defect in xtask/selftest/catalogue.toml for each of {never_failed:?}"
     );
 }
 
 #[test]
-fn every_test_has_faults_that_fail_it_alone() {
+fn every_test_has_defects_that_fail_it_alone() {
+    let cases = cases();
     for number in 1..=6 {
-        let alone = faults()
+        let of_this_test = |check: &String| check.starts_with(&format!("{number}."));
+        let alone = cases
             .iter()
-            .filter(|fault| fault.tests() == BTreeSet::from([number]))
+            .filter(|case| !case.fails.is_empty() && case.fails.iter().all(of_this_test))
             .count();
         assert!(alone >= 4, "test {number}: {alone}");
     }

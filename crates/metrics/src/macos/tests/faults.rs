@@ -1,74 +1,45 @@
-//! Ten faults that a macOS backend can have, each seeded and each found by the checks that the backend
-//! passes.
+//! Faults that a macOS backend can have, each seeded and each found by the checks that the backend passes; and runs of a
+//! backend without one, which the same checks leave alone.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use mach_model::{Call, Config, kern};
+use verdict::leak::{Comparison, Control, Counted, ExactConclusion, Reading, Resource, Verdict};
 
+use super::catalogue::{Findings, catalogue};
 use super::faulty::{Fault, Faulty};
-use super::scene::{ASKED, ASLEEP, Scene};
+use super::leaks::RESOURCES;
+use super::sample;
+use super::scene::{ASKED, ASLEEP, PARKED, Scene};
 use crate::ProcessReport;
+use crate::macos::census;
 
-/// The fault, how it is seeded, and what the checks say of it.
-const FAULTS: &[(&str, Fault, &str)] = &[
-    (
-        "release skipped",
-        Fault::ReleaseSkipped,
-        "is Send { urefs: 3 }, not Send { urefs: 1 }",
-    ),
-    (
-        "released twice",
-        Fault::ReleasedTwice,
-        "should be Send { urefs: 1 } and is not there",
-    ),
-    (
-        "array not freed",
-        Fault::ArrayNotFreed,
-        "bytes of arrays are there, not 0",
-    ),
-    (
-        "freed with the wrong size",
-        Fault::FreedItemsForBytes,
-        "bytes of arrays are there, not 0",
-    ),
-    (
-        "freed with the wrong size",
-        Fault::FreedZeroBytes,
-        "bytes of arrays are there, not 0",
-    ),
-    (
-        "freed with the wrong size",
-        Fault::FreedTwiceTheSize,
-        "of the process's own pages were freed",
-    ),
-    (
-        "release skipped on the error path",
-        Fault::ReleaseSkippedOnTheErrorPath,
-        "is Send { urefs: 1 } and should not be there",
-    ),
-    (
-        "BASIC_INFO alone as CPU",
-        Fault::BasicInfoAloneAsCpu,
-        "the process used",
-    ),
-    (
-        "ticks read as ns",
-        Fault::TicksReadAsNanoseconds,
-        "the process used",
-    ),
-    ("seconds dropped", Fault::SecondsDropped, "the process used"),
-    ("unsorted tids", Fault::Elsewhere, "threads do not ascend"),
-    (
-        "window assumed",
-        Fault::WindowAssumed(ASLEEP.as_nanos() as u64 - ASKED.as_nanos() as u64),
-        "the window is 2000",
-    ),
-];
+/// The fault of this name in the catalogue.
+fn fault(name: &str) -> Fault {
+    match name {
+        "release-skipped" => Fault::ReleaseSkipped,
+        "released-twice" => Fault::ReleasedTwice,
+        "array-not-freed" => Fault::ArrayNotFreed,
+        "freed-items-for-bytes" => Fault::FreedItemsForBytes,
+        "freed-zero-bytes" => Fault::FreedZeroBytes,
+        "freed-twice-the-size" => Fault::FreedTwiceTheSize,
+        "release-skipped-on-the-error-path" => Fault::ReleaseSkippedOnTheErrorPath,
+        "basic-info-alone" => Fault::BasicInfoAloneAsCpu,
+        "ticks-as-nanoseconds" => Fault::TicksReadAsNanoseconds,
+        "seconds-dropped" => Fault::SecondsDropped,
+        "unsorted" => Fault::Elsewhere,
+        "window-assumed" => Fault::WindowAssumed((ASLEEP - ASKED).as_nanos() as u64),
+        _ => panic!("no fault {name:?} of the backend is known"),
+    }
+}
 
 /// What the checks find in a sample by a backend with this fault.
-fn found(title: &str, fault: Fault, config: Config) -> Vec<String> {
+fn found(name: &str, config: Config) -> Vec<String> {
     let scene = Scene::new(config);
+    let fault = fault(name);
     if matches!(fault, Fault::BasicInfoAloneAsCpu | Fault::SecondsDropped) {
         // Faults of the third source.
         for call in [Call::TaskAbsolutetimeInfo, Call::TaskPowerInfo] {
@@ -77,7 +48,7 @@ fn found(title: &str, fault: Fault, config: Config) -> Vec<String> {
     }
     let kernel = Faulty::new(&scene.model, fault);
     let spoil = |report: &mut ProcessReport| {
-        if title == "unsorted tids" {
+        if name == "unsorted" {
             let listed = scene.model.tids();
             report
                 .threads
@@ -87,24 +58,25 @@ fn found(title: &str, fault: Fault, config: Config) -> Vec<String> {
     scene.faults(&kernel, || kernel.pause(), spoil)
 }
 
+/// What kinds of faults these are.
+fn kinds(faults: &[String]) -> BTreeSet<String> {
+    let kind = |fault: &String| fault.split(':').next().unwrap_or_default().to_owned();
+    faults.iter().map(kind).collect()
+}
+
 #[test]
-fn each_of_ten_seeded_faults_is_found() {
+fn each_fault_of_the_catalogue_is_found_by_its_check_and_no_other() {
     // Arrays of several pages, so that part of one can be left.
     let config = Config {
         page_size: 16,
         ..Config::default()
     };
-    assert_eq!(found("none", Fault::Elsewhere, config.clone()), [""; 0]);
-    for (title, fault, finding) in FAULTS {
-        let found = found(title, *fault, config.clone());
-        assert!(
-            found.iter().any(|found| found.contains(finding)),
-            "{title}: found only {found:#?}"
-        );
-        println!("found: {title} ({fault:?})");
+    let mut findings = Findings::default();
+    for row in catalogue().backend {
+        let found = found(&row.fault, config.clone());
+        findings.defect(&row.id, "the model kernel", &kinds(&found), &row.finds);
     }
-    let titles: BTreeSet<_> = FAULTS.iter().map(|(title, ..)| title).collect();
-    assert_eq!(titles.len(), 10);
+    findings.assert_right();
 }
 
 #[test]
@@ -113,8 +85,68 @@ fn in_a_hardened_process_a_second_release_is_fatal() {
         hardened: true,
         ..Config::default()
     };
-    let run = AssertUnwindSafe(|| found("released twice", Fault::ReleasedTwice, hardened));
+    let run = AssertUnwindSafe(|| found("released-twice", hardened));
     let panic = catch_unwind(run).expect_err("EXC_GUARD");
     let message = panic.downcast_ref::<String>().expect("a message");
     assert!(message.contains("EXC_GUARD"), "{message}");
+}
+
+/// Runs without a fault, none like another: `cargo xtask selftest` promises so many.
+const SOUND_RUNS: usize = 1_000;
+
+#[test]
+fn a_thousand_runs_without_a_fault_raise_no_alarm() {
+    let runs = if cfg!(miri) { 2 } else { SOUND_RUNS };
+    let mut findings = Findings::default();
+    for run in 0..runs {
+        let config = Config {
+            page_size: [16, 4096, 16_384][run % 3],
+            hardened: run % 2 == 0,
+            tick: [(125, 3), (1, 1)][run / 3 % 2],
+            descriptors: 3 + run % 50,
+            ..Config::default()
+        };
+        let scene = Scene::new(config);
+        for _ in 0..run % 60 {
+            scene.model.spawn("more", PARKED);
+        }
+        let mut alarms = scene.faults(&scene.model, || {}, |_| {});
+        alarms.extend(exact_alarm(&scene));
+        findings.sound(
+            &format!("the model kernel, run {run}"),
+            (!alarms.is_empty()).then(|| alarms.join("; ")),
+        );
+    }
+    findings.assert_right();
+}
+
+/// What the exact tier says of samples in this process, where that is not that it is clean.
+fn exact_alarm(scene: &Scene) -> Option<String> {
+    const SAMPLES: u32 = 5;
+    let count = || {
+        let census = serde_json::to_value(census::take(&scene.model)).expect("JSON");
+        RESOURCES.map(|(name, pointer)| {
+            census
+                .pointer(pointer)
+                .and_then(serde_json::Value::as_i64)
+                .expect(name)
+        })
+    };
+    let before = count();
+    for _ in 0..SAMPLES {
+        sample(&scene.model, Duration::ZERO, || scene.model.pass(1_000_000)).expect("a report");
+    }
+    let counts = RESOURCES.iter().zip(before).zip(count());
+    let counted = |(((name, _), before), after): ((&(&str, &str), i64), i64)| Counted {
+        resource: Resource::exact(name, name, 0.02),
+        before: Reading::Count(before),
+        after: Reading::Count(after),
+    };
+    let comparison = Comparison {
+        operation: "sample".to_owned(),
+        operations: NonZeroU32::new(SAMPLES).expect("not 0"),
+        counts: counts.map(counted).collect(),
+    };
+    let conclusion = ExactConclusion::draw(comparison, Control::Found);
+    (conclusion.verdict != Verdict::Clean).then_some(conclusion.sentence)
 }

@@ -2,6 +2,7 @@
 
 mod balance;
 mod budget;
+mod catalogue;
 mod census;
 mod conformance;
 mod faults;

@@ -37,7 +37,7 @@ impl Scene {
     }
 
     /// Samples by way of `kernel`, which must be the scene's model or something in front of it, and says what
-    /// is wrong. `spoil` may change the report first, as a faulty backend would have.
+    /// is wrong: the kind, a colon, and the details. `spoil` may change the report first, as a faulty backend would have.
     pub(super) fn faults(
         &self,
         kernel: &dyn Kernel,
@@ -56,9 +56,13 @@ impl Scene {
         });
         let end = (model.cpu(), model.now_ns());
 
-        let mut faults = model.audit();
+        let mut faults: Vec<String> = model
+            .audit()
+            .iter()
+            .map(|fault| format!("books: {fault}"))
+            .collect();
         let (Ok(mut report), Some(start)) = (report, start) else {
-            faults.push("no report".to_owned());
+            faults.push("report: there is none".to_owned());
             return faults;
         };
         spoil(&mut report);
@@ -115,29 +119,29 @@ impl Truth {
         let window_ms = self.window_ns / 1e6;
         if !is_close(Some(report.measured_window_ms), window_ms, 1.0) {
             faults.push(format!(
-                "the window is {} ms, not {window_ms}",
+                "window: is {} ms, not {window_ms}",
                 report.measured_window_ms
             ));
         }
         let percent = self.used_ns * 100.0 / self.window_ns;
         if !is_close(report.process.cpu_percent, percent, POINTS) {
             faults.push(format!(
-                "the process used {:?} %, not {percent}",
+                "process: used {:?} %, not {percent}",
                 report.process.cpu_percent
             ));
         }
         let mut listed: Vec<Tid> = report.threads.iter().map(|thread| thread.tid).collect();
         if !listed.is_sorted() {
-            faults.push("threads do not ascend".to_owned());
+            faults.push("order: threads do not ascend".to_owned());
         }
         listed.sort_unstable();
         if listed != self.tids {
-            faults.push(format!("threads {listed:?}, not {:?}", self.tids));
+            faults.push(format!("threads: {listed:?}, not {:?}", self.tids));
         }
         for thread in &report.threads {
             let load = self.load_of(thread);
             if !is_close(thread.cpu_percent, load, POINTS) {
-                faults.push(format!("{thread:?} should be at {load} %"));
+                faults.push(format!("thread: {thread:?} should be at {load} %"));
             }
         }
         // Other tests of this process decide whether it knows when it started.
@@ -146,7 +150,7 @@ impl Truth {
             .iter()
             .filter(|(path, _)| *path != "process.uptime_secs")
         {
-            faults.push(format!("{path} is missing: {why}"));
+            faults.push(format!("missing: {path}: {why}"));
         }
         faults
     }
