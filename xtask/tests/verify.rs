@@ -54,10 +54,11 @@ fn a_true_client_passes_and_leaves_its_evidence() {
         said.contains("not judgeable from a zip") && said.contains("5.advance"),
         "{said}"
     );
-    let (code, said) = harness::verify_report(&[&zip("client.log")]);
+    std::fs::write(run.dir().join("torn.zip"), b"PK\x03\x04 and then nothing").expect("written");
+    let (code, said) = harness::verify_report(&[&zip("torn.zip")]);
     assert_eq!(code, 2, "what is no zip cannot be judged: {said}");
     assert!(
-        said.contains("client.log") && said.contains("not a whole zip"),
+        said.contains("torn.zip") && said.contains("not a whole zip"),
         "{said}"
     );
 }
