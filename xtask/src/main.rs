@@ -46,7 +46,7 @@ enum Command {
     Lint(cmd::lint::Args),
     CheckMacos(cmd::check_macos::Args),
     Setup(cmd::setup::Args),
-    Soak(cmd::soak::Args),
+    Soak(Box<cmd::soak::Args>),
     SoakStudy(cmd::soak_study::Args),
     Bench(cmd::bench::Args),
     Docs(cmd::docs::Args),

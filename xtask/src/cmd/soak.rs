@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anstream::println;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use jiff::Timestamp;
 use verdict::leak::{Seed, Verdict};
 
@@ -12,12 +12,13 @@ use crate::exit::{Exit, Stop};
 use crate::plan::{self, SourceChoice};
 use crate::present::files::{self, RunDir};
 use crate::present::{self, steps};
+use crate::profile::{Profile, parse_profile};
 use crate::results::{self, Results};
-use crate::rig::{self, Events};
+use crate::rig::{self, Events, Parts};
 use crate::soak::live::Operation;
 use crate::soak::outcome::Outcome;
 use crate::soak::pace::TimeBox;
-use crate::soak::{self, LivePlan, Soak, resources};
+use crate::soak::{self, LivePlan, Soak, outside, resources};
 use crate::workspace;
 
 /// Find out by experiment whether sampling leaks: descriptors, threads, mappings, port rights, memory.
@@ -54,6 +55,10 @@ pub(crate) struct Args {
     /// Soak this client instead of building ours; it must speak our control protocol (docs/architecture.md).
     #[arg(long, value_name = "PATH")]
     client_bin: Option<PathBuf>,
+    /// Soak a client of this profile (docs/other-clients.md). One that does not speak our control protocol is soaked with its
+    /// own reports, and judged by what is seen from outside.
+    #[arg(long, value_name = "NAME|FILE", default_value = "headless-client", value_parser = parse_profile)]
+    profile: Profile,
     /// Where the run's directory goes [default: target/soak].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -110,6 +115,9 @@ pub(crate) fn run(args: &Args) -> Result<Exit> {
     if args.out.is_none() && !args.keep {
         files::prune_runs(&parent, RUNS_KEPT)?;
     }
+    if !args.profile.client.control_socket {
+        return run_outside(args, dir, started_at, &mut events);
+    }
     let packages: &[&str] = match args.client_bin {
         None => &["headless-client", "spice-source"],
         Some(_) => &["spice-source"],
@@ -143,6 +151,59 @@ pub(crate) fn run(args: &Args) -> Result<Exit> {
         Ok(outcome) => run.conclude(&outcome),
         Err(error) => run.give_up(error),
     }
+}
+
+/// The soak of a client that nobody can ask for samples.
+fn run_outside(args: &Args, dir: RunDir, started_at: Timestamp, events: &mut Events) -> Result<Exit> {
+    let trigger = args.profile.trigger(None)?;
+    let built = rig::build(&["spice-source"], events)?;
+    let client = match &args.client_bin {
+        Some(client) => client.clone(),
+        None => args.profile.find_binary()?,
+    };
+    let experiment = dir.path.join("experiment-1");
+    std::fs::create_dir_all(&experiment)
+        .with_context(|| format!("cannot create {}", experiment.display()))?;
+    let run = Run {
+        args,
+        seed: args.seed.unwrap_or_else(soak::fresh_seed),
+        dir,
+        started_at,
+        time_box: TimeBox::begin(args.hours.or(args.duration).unwrap_or(DEFAULT)),
+    };
+    events.end_at(run.time_box.work_ends());
+    let outside = outside::run(
+        &outside::Plan {
+            parts: Parts {
+                client_binary: &client,
+                source_binary: &built.join("spice-source"),
+                source: &args.source,
+                dir: &experiment,
+            },
+            profile: &args.profile,
+            trigger,
+            seed: run.seed,
+            time_box: run.time_box,
+        },
+        events,
+    );
+    let outside = match outside {
+        Ok(outside) => outside,
+        Err(error) => return run.give_up(error),
+    };
+    files::write_json(&run.dir.path.join("outside.json"), &outside.analysis)?;
+    let (exit, sentence) = (Exit::Inconclusive, outside.sentence());
+    run.publish(Results {
+        profile: Some(args.profile.name.clone()),
+        ..Results::new(run.run(), Environment::read(), exit.into(), sentence.clone())
+    })?;
+    outside.lines().iter().for_each(|line| println!("{line}"));
+    let dir = workspace::shown(&run.dir.path);
+    println!(
+        "everything seen: {dir}\nsee it again:    {}\n{sentence}",
+        run.command()
+    );
+    Ok(exit)
 }
 
 impl Run<'_> {

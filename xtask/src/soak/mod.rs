@@ -8,6 +8,7 @@
 //! | [`pace`] | the time box, and what fits into it: pure arithmetic |
 //! | [`live`] | the live tier: an experiment, and another to confirm what it found |
 //! | [`session`] | one experiment, on a client in a session |
+//! | [`outside`] | the soak of a client that does not speak our control protocol |
 //! | [`journal`] | `samples.ndjson` |
 //! | [`progress`] | a bar on a terminal, else a line now and then |
 //! | [`outcome`] | the verdict over both tiers, for people and for `results.json` |
@@ -20,6 +21,7 @@ mod journal;
 pub(crate) mod live;
 mod look;
 pub(crate) mod outcome;
+pub(crate) mod outside;
 pub(crate) mod pace;
 mod picture;
 mod progress;

@@ -151,6 +151,25 @@ pub(crate) fn exact() -> Vec<Tracked> {
     all
 }
 
+/// What another process can count by itself.
+pub(crate) fn from_outside() -> Vec<Tracked> {
+    let mut all = all();
+    all.retain(|tracked| tracked.outside.is_some());
+    all
+}
+
+/// A reading of each without the process's own census.
+pub(crate) fn readings_from_outside(tracked: &[Tracked], outside: &Holdings) -> Vec<Reading> {
+    let reading = |tracked: &Tracked| {
+        let tracked = Tracked {
+            census: None,
+            ..tracked.clone()
+        };
+        tracked.reading(None, outside, &Value::Null)
+    };
+    tracked.iter().map(reading).collect()
+}
+
 /// By how much the process's own counts exceed those from outside, where there are both. Whatever two ways of counting
 /// include or leave out, the difference must not change.
 #[derive(Debug, Clone, PartialEq, Eq)]
