@@ -28,6 +28,11 @@ impl Budget {
         }
     }
 
+    /// Pays for text that is kept as it is.
+    pub(crate) fn keep(&mut self, text: &str) -> Result<(), serde_json::Error> {
+        self.spend(VALUE + 2 * text.len())
+    }
+
     fn spend<E: Error>(&self, bytes: usize) -> Result<(), E> {
         let left = self.left.get().checked_sub(bytes);
         self.left
@@ -149,6 +154,9 @@ mod tests {
         let mut budget = Budget::of(250);
         assert!(parse(b"[1]", &mut budget).is_ok());
         assert!(parse(b"[1]", &mut budget).is_err());
+        let mut budget = Budget::of(110);
+        assert!(budget.keep("123456").is_err());
+        assert!(budget.keep("12345").is_ok() && budget.keep("").is_err());
     }
 
     #[test]

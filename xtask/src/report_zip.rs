@@ -114,7 +114,11 @@ impl ReportZip {
                                 Stop::Client(format!("{name} cannot be read as JSON: {error}")).into()
                             );
                         }
-                        Err(_) => json!({"bytes": bytes, "text": text}),
+                        Err(_) => {
+                            let kept = budget.keep(&text);
+                            kept.map_err(|error| Stop::Client(format!("{name} cannot be judged: {error}")))?;
+                            json!({"bytes": bytes, "text": text})
+                        }
                     }
                 }
             };

@@ -226,6 +226,17 @@ fn many_lists() -> Vec<u8> {
     ])
 }
 
+/// Text that does not compress, nearly as much as may be kept.
+fn long_text() -> Vec<u8> {
+    let mut state = 1_u32;
+    let letters = std::iter::from_fn(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        Some(b'a' + (state >> 24) as u8 % 26)
+    });
+    let text: Vec<u8> = letters.take(4_000_000).collect();
+    zipped(&[(METRICS, &metrics()), ("one.txt", &text), ("two.txt", &text)])
+}
+
 fn list_of(item: &str, count: usize) -> Vec<u8> {
     let mut list = Vec::with_capacity(count * (item.len() + 1) + 2);
     list.push(b'[');
@@ -372,6 +383,12 @@ fn what_nobody_should_send_is_told_in_one_line_and_takes_little() {
         std::fs::write(&file, make()).expect("written");
         refused(name, &file, *code, said);
     }
+    let long = path("long.zip");
+    std::fs::write(&long, long_text()).expect("written");
+    let sent = verify_report([long.as_os_str(); 10], None);
+    assert_eq!(sent.code, 1, "{sent:?}");
+    assert!(sent.stderr.contains("more than can be judged"), "{sent:?}");
+    assert_modest("many reports with long texts");
     for (name, metrics) in wrong_metrics() {
         let file = path("report.zip");
         std::fs::write(&file, zipped(&[(METRICS, metrics.as_bytes())])).expect("written");

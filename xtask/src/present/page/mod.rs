@@ -241,7 +241,8 @@ fn soak_section(soak: &Soak, picture: Option<&str>) -> Markup {
         section aria-labelledby="soak" {
             h2 #soak { "Soak" }
             p { strong { (plain(&soak.sentence)) } }
-            p { "Exact tier: " (plain(&soak.exact)) " Control: " (plain(&soak.control)) }
+            p { "Exact tier: " (plain(&soak.exact)) }
+            p { "Control: " (plain(&soak.control)) }
             @for (number, experiment) in (1..).zip(&soak.experiments) { (experiment_table(number, experiment)) }
             @if let Some(picture) = picture {
                 figure {
