@@ -119,6 +119,29 @@ fn a_session_without_a_surface_is_the_environments_fault() {
 }
 
 #[test]
+fn github_can_fold_the_steps_and_is_told_why_there_is_no_verdict() {
+    let client = harness::misbehaving_client();
+    let args = [QUICK, &["--client-bin", &client]].concat();
+    let run = Harness::start(&args, &[("MISBEHAVE", "dies"), ("GITHUB_ACTIONS", "true")]).finish();
+    assert_eq!(run.code, 1, "{run:?}");
+    let commands: Vec<&str> = run.stdout.lines().filter(|line| line.starts_with("::")).collect();
+    let (last, groups) = commands.split_last().expect("commands");
+    let said = [
+        "::group::build",
+        "::endgroup::",
+        "::group::session: three reports",
+    ];
+    assert!(groups.starts_with(&said), "{commands:?}");
+    assert!(
+        commands
+            .iter()
+            .any(|line| line.starts_with("::error title=fail::FAIL: ")),
+        "{commands:?}"
+    );
+    assert_eq!(*last, "::endgroup::", "no group stays open");
+}
+
+#[test]
 fn a_client_killed_in_mid_run_is_a_failure() {
     let mut harness = Harness::start(&["--window", "20s"], &[]);
     let pid = harness.await_pid("client");
