@@ -219,6 +219,33 @@ fn a_results_file_that_is_none_is_refused_by_the_schema() {
 }
 
 #[test]
+fn a_junit_file_that_is_none_is_refused_by_the_schema() {
+    let desk = Desk::new();
+    let report = desk.put("ours.zip", &ours(12.0).zip());
+    let out = tempfile::tempdir().expect("a directory");
+    let sent = verify_report(
+        [report.as_os_str(), "--out".as_ref(), out.path().as_os_str()],
+        None,
+    );
+    let good = std::fs::read_to_string(sent.dir(out.path()).join("junit.xml")).expect("read");
+    for (from, to) in [
+        (" classname=\"test 1\"", ""),
+        ("1.report1.variant", "1.report1.platform"),
+        ("<skipped message=", "<skipped why="),
+        ("</testsuites>", ""),
+        ("tests=\"", "tests=\"some "),
+    ] {
+        let broken = good.replacen(from, to, 1);
+        assert_ne!(broken, good, "{from}");
+        let judged = harness::formats::validate_junit(&desk.put("junit.xml", broken.as_bytes()));
+        assert!(
+            judged.as_ref().is_none_or(|(passed, _)| !passed),
+            "{from}: {judged:?}"
+        );
+    }
+}
+
+#[test]
 fn github_is_told_in_its_own_words() {
     let desk = Desk::new();
     let report = desk.put("wrong.zip", &reports::hostile_names().zip());

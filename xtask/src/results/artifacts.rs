@@ -24,7 +24,6 @@ const KNOWN: &[(&str, &str)] = &[
         "evidence.json",
         "everything that was seen, to judge again by hand",
     ),
-    ("acceptance.md", "a note for docs/roadmap.md"),
     ("client.log", "what the client said"),
     ("source.log", "what the SPICE source said"),
     ("samples.ndjson", "every reading of the soak"),
@@ -40,10 +39,9 @@ impl Results {
     /// Names the reports' zips and every known file that is in a run's directory or is `about_to_be` written there.
     pub(crate) fn find_artifacts(&mut self, dir: &Path, about_to_be: &[&str]) {
         let zips = self.reports.iter().filter_map(|report| {
-            Some((
-                report.file.as_deref()?,
-                format!("the {} bug report", report.label),
-            ))
+            // One that was sent stays where it is.
+            let file = report.file.as_deref().filter(|file| !file.contains('/'))?;
+            Some((file, format!("the {} bug report", report.label)))
         });
         let known = KNOWN.iter().map(|(path, what)| (*path, (*what).to_owned()));
         self.artifacts = known
@@ -54,5 +52,28 @@ impl Results {
                 what,
             })
             .collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::results::examples;
+
+    #[test]
+    fn only_what_is_there_or_will_be_is_named() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for file in ["idle.zip", "client.log", "notes.txt"] {
+            std::fs::write(dir.path().join(file), "").expect("written");
+        }
+        let elsewhere = dir.path().join("idle.zip").display().to_string();
+        let mut results = examples::failed();
+        results.reports[1].file = Some(elsewhere);
+        results.find_artifacts(dir.path(), &["results.json"]);
+        let named: Vec<&str> = results
+            .artifacts
+            .iter()
+            .map(|artifact| artifact.path.as_str())
+            .collect();
+        assert_eq!(named, ["results.json", "client.log", "idle.zip"]);
     }
 }
