@@ -54,6 +54,7 @@ fn modules_and_pages_that_are_named_are_there() {
         "docs/troubleshooting.md",
         "docs/architecture.md",
         "docs/other-clients.md",
+        "docs/results.md",
     ];
     for name in pages {
         let text = page(name);

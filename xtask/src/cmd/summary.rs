@@ -53,8 +53,8 @@ pub(crate) fn run(args: &Args) -> Result<Exit> {
     };
     let sentence = matrix::sentence(&matrix, unreadable);
     println!("{}", matrix::terminal(&matrix));
-    for line in matrix.differences() {
-        println!("differs: {} ({})", line.check, line.title);
+    for line in matrix::differences(&matrix) {
+        println!("{line}");
     }
     let out = args
         .out

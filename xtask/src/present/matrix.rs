@@ -9,7 +9,8 @@ use verdict::leak::figure;
 
 use super::markdown::inline;
 use super::table;
-use crate::results::{Count, Matrix};
+use super::wording::plain;
+use crate::results::{Count, Matrix, MatrixLine};
 
 /// `3 of 4`, with what became of the others.
 pub(super) fn counted(count: Count) -> String {
@@ -37,10 +38,16 @@ pub(crate) fn terminal(matrix: &Matrix) -> String {
             };
             Cell::new(counted(count)).fg(color)
         });
-        let head = [Cell::new(&system.name), Cell::new(system.runs)];
+        let head = [Cell::new(plain(&system.name)), Cell::new(system.runs)];
         table.add_row(head.into_iter().chain(cells));
     }
     table.to_string()
+}
+
+/// What systems do not agree on, a line a check.
+pub(crate) fn differences(matrix: &Matrix) -> Vec<String> {
+    let told = |line: &MatrixLine| format!("differs: {} ({})", plain(&line.check), plain(&line.title));
+    matrix.differences().map(told).collect()
 }
 
 /// The checks of each test together: `test 3`, `soak`. A cell counts checks, over the runs.
@@ -50,7 +57,7 @@ fn tests(matrix: &Matrix) -> BTreeMap<String, Vec<Count>> {
         let head = line.check.split('.').next().unwrap_or_default();
         let name = match head.parse::<u32>() {
             Ok(number) => format!("test {number}"),
-            Err(_) => head.to_owned(),
+            Err(_) => plain(head),
         };
         let sums = tests
             .entry(name)
@@ -105,9 +112,9 @@ pub(crate) fn markdown(matrix: &Matrix, sentence: &str) -> String {
         }
         page.push('\n');
     };
-    let line = |line: &crate::results::MatrixLine| {
+    let line = |line: &MatrixLine| {
         let cells = line.cells.iter().map(|count| counted(*count)).collect();
-        (line.check.clone(), cells)
+        (inline(&line.check), cells)
     };
     let differing: Vec<_> = matrix.differences().map(line).collect();
     table("What differs between systems", &differing);
@@ -154,6 +161,25 @@ mod tests {
         assert!(
             line("Debian").contains("FAIL 2 of 2") && line("Debian").contains("skipped 2 of 2"),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn results_of_others_reach_no_terminal_as_commands() {
+        let mut hostile = examples::failed();
+        hostile.environment.os_version = Some("\u{1b}[2J\n::error::x".to_owned());
+        hostile.checks[1].title = Some("\n::error::x".to_owned());
+        hostile.checks[1].passed = Some(true);
+        let matrix = Matrix::of(&[hostile, examples::failed()]);
+        let text = anstream::adapter::strip_str(&terminal(&matrix)).to_string();
+        assert!(
+            text.contains(r"\u{1b}[2J\n::error::x") && !text.contains("\n::"),
+            "{text}"
+        );
+        let differing = differences(&matrix);
+        assert!(
+            differing.iter().all(|line| !line.contains('\n')) && !differing.is_empty(),
+            "{differing:?}"
         );
     }
 
