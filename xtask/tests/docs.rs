@@ -55,6 +55,7 @@ fn modules_and_pages_that_are_named_are_there() {
         "docs/architecture.md",
         "docs/other-clients.md",
         "docs/results.md",
+        "docs/performance.md",
     ];
     for name in pages {
         let text = page(name);

@@ -14,11 +14,14 @@ use crate::subject::{self, Entry, Subject, entries};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Size {
     pub(crate) threads: usize,
-    /// How often each subject samples, warm.
+    /// How many turns each subject gets, warm.
     pub(crate) rounds: usize,
     /// How many processes each subject gets.
     pub(crate) processes: usize,
 }
+
+/// Samples of a turn, one after the other. Only the first of them finds the processor's caches as another left them.
+const TURN: usize = 5;
 
 /// In µs of CPU time, by subject.
 pub(crate) type Costs = BTreeMap<&'static str, Measured>;
@@ -63,8 +66,10 @@ pub(crate) fn warm(size: Size, is_active: bool) -> Result<Costs> {
         let count = subjects.len();
         for nth in 0..count {
             let (name, subject, costs) = &mut subjects[(round + nth) % count];
-            let sampled = subject.sample(window).with_context(|| (*name).to_owned())?;
-            costs.push(sampled.cost_ns as f64 / 1e3);
+            for _ in 0..TURN {
+                let sampled = subject.sample(window).with_context(|| (*name).to_owned())?;
+                costs.push(sampled.cost_ns as f64 / 1e3);
+            }
         }
     }
     Ok(subjects

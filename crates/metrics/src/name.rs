@@ -31,6 +31,9 @@ impl Name {
 
     /// Makes `text` the name, with U+FFFD for what is not UTF-8. Allocates only if the text has never held a name.
     pub(crate) fn write_to(&self, text: &mut String) {
+        if text.as_bytes() == self.as_bytes() {
+            return;
+        }
         text.clear();
         // Enough for any name: each byte can become a U+FFFD.
         text.reserve(CAPACITY * char::REPLACEMENT_CHARACTER.len_utf8());

@@ -50,6 +50,7 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("1,000 lists add 1,000 references", adds_a_thousand_references),
     ("references stop at 65,535", references_stop_at_the_maximum),
     ("a right outlives its thread as a dead name", becomes_a_dead_name),
+    ("a held name is given to nobody else", held_names_are_not_reused),
     ("thread_info on a dead name", thread_info_of_the_dead),
     ("releasing what is no send right", refused_releases),
     ("arrays are tagged memory until freed", arrays_are_tagged_memory),
@@ -164,6 +165,23 @@ fn becomes_a_dead_name(world: &dyn World) -> Outcome {
     ensure_eq!(kernel.mach_port_get_refs(port), Ok(0));
     drop(rights);
     ensure_eq!(type_of(kernel, port), Ok(None));
+    Ok(())
+}
+
+/// What makes a name that is held through a window tell the thread.
+fn held_names_are_not_reused(world: &dyn World) -> Outcome {
+    let kernel = world.kernel();
+    let thread = world.spawn("conformance");
+    let port = thread.port();
+    let rights = listed(kernel, &*thread)?;
+    thread.end();
+    let is_dead = || type_of(kernel, port) == Ok(Some(port_type::DEAD_NAME));
+    ensure_eq!(world.eventually(&is_dead), true);
+    let others: Vec<_> = (0..8).map(|_| world.spawn("conformance")).collect();
+    let has_it = others.iter().any(|other| other.port() == port);
+    others.into_iter().for_each(Parked::end);
+    ensure_eq!(has_it, false);
+    drop(rights);
     Ok(())
 }
 
