@@ -150,7 +150,7 @@ pub struct Ended {
 }
 
 impl Client {
-    fn spawn(mut command: Command) -> Self {
+    pub fn spawn(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -1,0 +1,228 @@
+//! Where a report cannot be filed, and where the process is held up: the client says what happened, keeps its session, and
+//! files the next report when it can.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use common::{Client, Control, Place, Server};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+/// A client in a place of its own, started by a shell that prepares what it meets; `$1` are the reports.
+fn client_behind(place: &Place, server: &Server, wrapper: &[&str], script: &str) -> Client {
+    let mut words = wrapper.to_vec();
+    let script = format!("{script}\nshift; exec \"$@\"");
+    words.extend(["/bin/sh", "-ec", &script, "sh"]);
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).arg(place.reports());
+    command.arg(env!("CARGO_BIN_EXE_headless-client"));
+    command.args(["--direct", &server.address(), "--exit-on-stdin-eof"]);
+    command.arg("--control-socket").arg(place.socket());
+    command.arg("--bug-report-dir").arg(place.reports());
+    Client::spawn(command)
+}
+
+/// In a mount namespace of its own, which takes root.
+const OWN_MOUNTS: [&str; 4] = ["unshare", "--mount", "--propagation", "private"];
+
+/// Whether this test can mount; where it cannot, CI must not take it for passed.
+fn can_mount() -> bool {
+    let tried = Command::new(OWN_MOUNTS[0])
+        .args(&OWN_MOUNTS[1..])
+        .arg("true")
+        .output();
+    let can = tried.is_ok_and(|output| output.status.success());
+    if !can {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "no mount namespace can be made here, and CI needs it"
+        );
+        eprintln!("SKIPPED: no mount namespace can be made here (that takes root)");
+    }
+    can
+}
+
+fn report(control: &mut Control) -> Value {
+    control.exchange("bug_report", json!({"window_ms": 0}))
+}
+
+/// The report is refused with these words, and the session is still there.
+fn assert_refused(control: &mut Control, words: &[&str]) {
+    let answer = report(control);
+    let message = answer["error"]["message"].as_str().unwrap_or_default();
+    assert!(
+        answer["ok"] == false && words.iter().all(|word| message.contains(word)),
+        "wanted {words:?}: {answer}"
+    );
+    let status = control.call("status", json!({}));
+    assert_eq!(status["spice_connected"], true, "{status}");
+}
+
+/// Zips and unfinished files in a directory.
+fn files(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let files = entries.filter(|entry| entry.path().is_file());
+    files
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
+}
+
+#[test]
+fn a_directory_that_vanished_is_said_and_one_that_is_back_is_used() {
+    let mut server = Server::drawing(100);
+    let place = Place::new();
+    let client = place.client(&["--direct", &server.address()]);
+    server.await_session();
+    let mut control = place.connect();
+    control.await_surface();
+    fs::remove_dir_all(place.reports()).unwrap();
+    let shown = place.reports().display().to_string();
+    assert_refused(
+        &mut control,
+        &["cannot file the bug report", &shown, "must exist"],
+    );
+    fs::create_dir(place.reports()).unwrap();
+    assert_eq!(report(&mut control)["ok"], true);
+    assert_eq!(files(&place.reports()).len(), 1);
+    control.call("quit", json!({}));
+    let ended = client.ended();
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    assert!(ended.stderr.contains("cannot file the bug report"), "{ended:?}");
+}
+
+#[test]
+fn a_full_disk_is_said_and_leaves_no_part_of_a_report() {
+    if !can_mount() {
+        return;
+    }
+    let mut server = Server::drawing(100);
+    let place = Place::new();
+    let full = "mkdir -p \"$1\"; mount -t tmpfs -o size=256k tmpfs \"$1\"\n\
+                dd if=/dev/zero of=\"$1/filler\" 2>/dev/null || true";
+    let client = client_behind(&place, &server, &OWN_MOUNTS, full);
+    server.await_session();
+    let mut control = place.connect();
+    control.await_surface();
+    assert_refused(
+        &mut control,
+        &[
+            "cannot file the bug report",
+            "No space left on device",
+            "have room",
+        ],
+    );
+    // As the client sees it.
+    let reports = format!("/proc/{}/root{}", client.pid(), place.reports().display());
+    assert_eq!(files(Path::new(&reports)), ["filler"]);
+    fs::remove_file(Path::new(&reports).join("filler")).unwrap();
+    assert_eq!(report(&mut control)["ok"], true, "there is room again");
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_to_is_said() {
+    if !can_mount() {
+        return;
+    }
+    let mut server = Server::drawing(100);
+    let place = Place::new();
+    let ready = place.path().join("made-read-only");
+    // Read-only once the client has looked at it.
+    let script = format!(
+        "mkdir -p \"$1\"; mount -t tmpfs tmpfs \"$1\"; dir=$1\n\
+         (while ! [ -e '{0}' ]; do sleep 0.02; done; mount -o remount,ro \"$dir\"; rm '{0}') &",
+        ready.display()
+    );
+    let _client = client_behind(&place, &server, &OWN_MOUNTS, &script);
+    server.await_session();
+    let mut control = place.connect();
+    control.await_surface();
+    assert_eq!(report(&mut control)["ok"], true);
+    fs::write(&ready, "").unwrap();
+    while ready.exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_refused(
+        &mut control,
+        &[
+            "cannot file the bug report",
+            "Read-only file system",
+            "be writable",
+        ],
+    );
+}
+
+#[test]
+fn without_descriptors_reports_are_refused_and_later_filed_again() {
+    let mut server = Server::drawing(100);
+    let place = Place::new();
+    let client = place.client(&["--direct", &server.address()]);
+    server.await_session();
+    let mut control = place.connect();
+    control.await_surface();
+    let limit = |soft: &str| {
+        let pid = client.pid().to_string();
+        let limit = format!("--nofile={soft}:");
+        let status = Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+        assert!(
+            status.is_ok_and(|status| status.success()),
+            "prlimit (util-linux) limits the client"
+        );
+    };
+    // What is open stays open, and nothing more can be opened.
+    limit("3");
+    assert_refused(
+        &mut control,
+        &["cannot file the bug report", "Too many open files"],
+    );
+    let sample = control.call("sample", json!({"count": 1, "window_ms": 0}))["last"].take();
+    assert!(
+        sample["available"] == false || sample["process"]["uptime_secs"].is_number(),
+        "figures or a reason: {sample}"
+    );
+    // It waits to be accepted.
+    let mut second = place.connect_mutely();
+    limit("1024");
+    let hello = second.exchange("hello", json!({"client_name": "test", "protocol_version": "1.0"}));
+    assert_eq!(hello["ok"], true, "{hello}");
+    let report = report(&mut control);
+    assert_eq!(report["ok"], true, "{report}");
+    assert_eq!(
+        files(&place.reports()).len(),
+        1,
+        "no part of the refused one is left"
+    );
+}
+
+#[test]
+fn a_client_that_was_stopped_goes_on_and_tells_the_time_as_it_was() {
+    let mut server = Server::drawing(100);
+    let place = Place::new();
+    let client = place.client(&["--direct", &server.address()]);
+    server.await_session();
+    let mut control = place.connect();
+    control.await_surface();
+    let uptime = |control: &mut Control| {
+        let sample = control.call("sample", json!({"count": 1, "window_ms": 0}));
+        sample["last"]["process"]["uptime_secs"].as_f64().unwrap()
+    };
+    let before = uptime(&mut control);
+    client.signal(Signal::SIGSTOP);
+    let stopped = std::time::Instant::now();
+    // The time itself is what is tested; nothing waits for it to be over.
+    std::thread::sleep(Duration::from_secs(2));
+    let away = stopped.elapsed().as_secs_f64();
+    client.signal(Signal::SIGCONT);
+    assert!(
+        uptime(&mut control) - before >= away,
+        "the clock runs while the process stands"
+    );
+    let report = report(&mut control);
+    assert_eq!(report["ok"], true, "{report}");
+    let status = control.call("status", json!({}));
+    assert_eq!(status["spice_connected"], true, "{status}");
+}
