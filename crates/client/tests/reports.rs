@@ -133,9 +133,9 @@ fn a_census_counts_what_the_process_holds() {
     control.call("companions", json!({"count": 3}));
     let accompanied = control.call("census", json!({}));
     let threads = |census: &Value| census["threads"].as_u64().expect("counted");
-    assert_eq!(
-        threads(&accompanied),
-        threads(&after) + 3,
+    // The runtime may have started another thread of its own meanwhile.
+    assert!(
+        threads(&accompanied) >= threads(&after) + 3,
         "{after} {accompanied}"
     );
     let seen = fs::read_dir(format!("/proc/{}/fd", client.pid())).map(Iterator::count);
