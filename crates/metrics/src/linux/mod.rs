@@ -86,11 +86,11 @@ impl Backend {
         pause: impl FnOnce(),
         report: &mut ProcessReport,
     ) -> Result<(), String> {
-        // Put back when all went well.
         let mut handles = self.begin()?;
         pause();
         let at_end = self.finish(&mut handles)?;
-        self.handles = Some(handles);
+        // Kept when all went well: what could not be opened or read today may be tomorrow.
+        self.handles = at_end.rss_kb.is_ok().then_some(handles);
         difference(&self.before, &self.after, at_end, asked, report)
     }
 

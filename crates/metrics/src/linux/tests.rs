@@ -453,3 +453,27 @@ fn a_backend_that_failed_works_again_when_proc_is_back() {
     std::os::unix::fs::symlink("/proc", &proc).expect("a link");
     assert_eq!(sample(), Ok(()));
 }
+
+#[test]
+fn a_statm_that_was_not_there_is_found_later() {
+    use std::os::unix::fs::symlink;
+
+    let proc = tempfile::tempdir().expect("a temporary directory");
+    let folder = proc.path().join("self");
+    std::fs::create_dir(&folder).expect("self");
+    symlink("/proc/self/task", folder.join("task")).expect("task");
+    let own = std::fs::read_link("/proc/thread-self").expect("own");
+    symlink(own, proc.path().join("thread-self")).expect("thread-self");
+
+    let mut backend = Backend::on(proc.path().to_owned(), Clocks::SYSTEM);
+    let mut report = ProcessReport::empty();
+    let mut sample = || {
+        backend
+            .sample(Duration::ZERO, || (), &mut report)
+            .expect("a report");
+        report.process.rss_kb
+    };
+    assert_eq!((sample(), sample()), (None, None));
+    symlink("/proc/self/statm", folder.join("statm")).expect("statm");
+    assert!(sample().is_some());
+}
