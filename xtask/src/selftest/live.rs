@@ -181,11 +181,14 @@ impl Live {
         })
     }
 
-    /// The client with so many workers: a script that becomes it.
+    /// The client with so many workers: a script that becomes it, and says so many in place of the harness.
     fn with_workers(&self, workers: &str) -> Result<PathBuf> {
         let path = self.dir.join(format!("client-of-{workers}"));
         let client = steps::quoted(self.client.as_os_str());
-        let script = format!("#!/bin/sh\nexec {client} --workers {workers} \"$@\"\n");
+        let script = format!(
+            "#!/bin/sh\nlast=\nfor word; do\n  shift\n  [ \"$last\" = --workers ] && word={workers}\n  \
+             set -- \"$@\" \"$word\"\n  last=$word\ndone\nexec {client} \"$@\"\n"
+        );
         std::fs::write(&path, script).with_context(|| format!("cannot write {}", path.display()))?;
         std::fs::set_permissions(&path, Permissions::from_mode(0o755))?;
         Ok(path)
