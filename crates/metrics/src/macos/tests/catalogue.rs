@@ -10,10 +10,14 @@ use std::io::Write;
 use serde_json::json;
 use verdict::seeded::Catalogue;
 
+/// Included, for under Miri no file can be read.
+const TEXT: &str = include_str!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../xtask/selftest/catalogue.toml"
+));
+
 pub(super) fn catalogue() -> Catalogue {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../xtask/selftest/catalogue.toml");
-    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    Catalogue::parse(&text).unwrap_or_else(|error| panic!("{error}"))
+    Catalogue::parse(TEXT).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// What was found of the defects, or of what has none.
