@@ -75,12 +75,17 @@ fn births(count: u64) -> Result<Value, String> {
     Ok(json!({"count": count}))
 }
 
-/// A thread that waits until the sender goes.
+/// A thread that waits until the sender goes. It has begun to: what a thread maps when it starts (its signal stack, an arena),
+/// it maps now, and not in mid-count when a busy machine gets round to it.
 fn park() -> (Sender<()>, JoinHandle<()>) {
     let (unpark, parked) = channel::<()>();
+    let (begun, begins) = channel();
     let wait = move || {
+        let _ = begun.send(());
         // Nothing is ever sent: the end of the sender is what is waited for.
         let _ = parked.recv();
     };
-    (unpark, thread::spawn(wait))
+    let thread = thread::spawn(wait);
+    let _ = begins.recv();
+    (unpark, thread)
 }

@@ -38,9 +38,13 @@ impl Companions {
 impl Companion {
     fn spawn() -> io::Result<Self> {
         let (stay, stayed) = channel::<()>();
+        let (begun, begins) = channel();
         let thread = Builder::new().name("companion".to_owned()).spawn(move || {
+            let _ = begun.send(());
             let _ = stayed.recv();
         })?;
+        // What a thread maps when it starts is there before anybody counts.
+        let _ = begins.recv();
         Ok(Self {
             stay: Some(stay),
             thread: Some(thread),
