@@ -20,6 +20,7 @@ pub mod reporter;
 mod run;
 pub mod screenshot;
 pub mod session;
+mod surface_limits;
 pub mod target;
 pub mod triggers;
 pub mod vv;

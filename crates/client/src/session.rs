@@ -1,6 +1,6 @@
 //! The live view of a session: what status answers and reports are made of.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::notifications::Notifications;
 use crate::screenshot::Screenshot;
+use crate::surface_limits;
 
 /// What is known of a session, kept up to date by [`apply`](Self::apply) and read by anybody at any time.
 ///
@@ -22,6 +23,7 @@ pub struct Session {
     phase: watch::Sender<Phase>,
     surfaces: watch::Sender<Vec<Surface>>,
     mirror: Mutex<SurfaceMirror>,
+    refused_a_surface: AtomicBool,
     frames_received: AtomicU64,
     last_ping_interval_ms: Mutex<Option<f32>>,
     notifications: Mutex<Notifications>,
@@ -77,6 +79,7 @@ impl Session {
             phase: watch::Sender::new(Phase::Connecting),
             surfaces: watch::Sender::new(Vec::new()),
             mirror: Mutex::new(SurfaceMirror::new()),
+            refused_a_surface: AtomicBool::new(false),
             frames_received: AtomicU64::new(0),
             last_ping_interval_ms: Mutex::new(None),
             notifications: Mutex::default(),
@@ -126,6 +129,13 @@ impl Session {
 
     fn apply_to_mirror(&self, event: &ChannelEvent) {
         let mut mirror = lock(&self.mirror);
+        if let Some(why) = surface_limits::refusal(&mirror, event) {
+            // Once: a server that creates a hundred thousand would otherwise push out all other notes.
+            if !self.refused_a_surface.swap(true, Ordering::Relaxed) {
+                self.warn(NotificationSource::Internal, why);
+            }
+            return;
+        }
         let outcome = mirror.apply_event(event);
         if matches!(
             outcome,
@@ -337,6 +347,19 @@ mod tests {
             surface_id: 0,
         });
         assert_eq!(session.state().surfaces, [surface(1)]);
+    }
+
+    #[test]
+    fn surfaces_without_end_are_noted_once_and_not_kept() {
+        let session = session();
+        (0..3_000).for_each(|id| session.apply(&created(id)));
+        let surfaces = session.state().surfaces.len();
+        assert!((1..3_000).contains(&surfaces), "{surfaces}");
+        session.apply(&fill(2_999));
+        assert_eq!(session.state().frames_received, 0, "nothing to draw on");
+        let notes = session.notifications();
+        assert_eq!(notes.len(), 1, "{notes:?}");
+        assert!(notes[0].message.contains("is not shown"), "{notes:?}");
     }
 
     #[tokio::test]

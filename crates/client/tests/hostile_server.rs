@@ -201,16 +201,120 @@ fn a_session_that_is_reset_or_turns_to_nonsense_is_lost_with_a_reason() {
     }
 }
 
+/// `SPICE_MSG_DISPLAY_SURFACE_CREATE` (spice/enums.h).
+const SURFACE_CREATE: u16 = 314;
+/// `SPICE_CHANNEL_DISPLAY` (spice/enums.h).
+const DISPLAY: u8 = 2;
+
+/// A message of the display channel: the mini header, and what the surface is like.
+fn surface_create(surface_id: u32) -> Vec<u8> {
+    let mut message = SURFACE_CREATE.to_le_bytes().to_vec();
+    for word in [20, surface_id, 640, 480, 32, 0] {
+        message.extend(u32::to_le_bytes(word));
+    }
+    message
+}
+
+/// Passes on one part of the link phase, whose head tells how long it is, and returns what follows the head.
+fn relay_link(from: &mut TcpStream, to: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut head = [0; 16];
+    from.read_exact(&mut head)?;
+    let mut rest = vec![0; u32::from_le_bytes(head[12..].try_into().unwrap()) as usize];
+    from.read_exact(&mut rest)?;
+    to.write_all(&head)?;
+    to.write_all(&rest)?;
+    Ok(rest)
+}
+
+/// Stands before a true server, and creates more surfaces once it has created its first.
+fn creating_surfaces(true_server: String, more: u32) -> SocketAddr {
+    server(move |mut stream| {
+        let mut upstream = TcpStream::connect(&true_server).unwrap();
+        let mut relay = || -> std::io::Result<()> {
+            // `SpiceLinkMess`: the session's number, then the channel.
+            let display = relay_link(&mut stream, &mut upstream)?[4] == DISPLAY;
+            let (mut from, mut to) = (stream.try_clone()?, upstream.try_clone()?);
+            thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = to.shutdown(Shutdown::Both);
+            });
+            relay_link(&mut upstream, &mut stream)?;
+            let mut result = [0; 4];
+            upstream.read_exact(&mut result)?;
+            stream.write_all(&result)?;
+            let mut created = !display;
+            while !created {
+                let mut header = [0; 6];
+                upstream.read_exact(&mut header)?;
+                let mut body = vec![0; u32::from_le_bytes(header[2..].try_into().unwrap()) as usize];
+                upstream.read_exact(&mut body)?;
+                stream.write_all(&header)?;
+                stream.write_all(&body)?;
+                created = header[..2] == SURFACE_CREATE.to_le_bytes();
+            }
+            if display {
+                let surfaces: Vec<u8> = (1..=more).flat_map(surface_create).collect();
+                stream.write_all(&surfaces)?;
+            }
+            std::io::copy(&mut upstream, &mut stream)?;
+            Ok(())
+        };
+        let _ = relay(); // ends with either side
+        let _ = stream.shutdown(Shutdown::Both);
+    })
+}
+
+#[test]
+fn a_hundred_thousand_surfaces_are_not_kept_and_the_session_goes_on() {
+    let true_server = Server::drawing(500);
+    let (place, client) = client(creating_surfaces(true_server.address(), 100_000));
+    while UnixStream::connect(place.socket()).is_err() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let mut control = place.connect();
+    control.await_surface();
+    // Draws are behind them all.
+    let frames =
+        |control: &mut common::Control| control.call("status", json!({}))["frames_received"].as_u64();
+    while frames(&mut control) == Some(0) {
+        thread::sleep(Duration::from_millis(10));
+    }
+    let status = control.call("status", json!({}));
+    assert_eq!(status["spice_connected"], true, "{status}");
+    let kept = status["surfaces"].as_array().unwrap().len();
+    assert!((2..=1024).contains(&kept), "{kept} surfaces");
+    if let Some(peak) = peak_kib(client.pid()) {
+        assert!(peak < MEMORY_KIB, "{peak} KiB");
+    }
+
+    let report = control.call("bug_report", json!({"window_ms": 0}));
+    let zip = std::fs::File::open(report["path"].as_str().unwrap()).unwrap();
+    let mut zip = zip::ZipArchive::new(zip).unwrap();
+    let mut notifications = String::new();
+    let mut member = zip.by_name("notifications.json").unwrap();
+    member.read_to_string(&mut notifications).unwrap();
+    assert_eq!(
+        notifications.matches("is not shown").count(),
+        1,
+        "{notifications}"
+    );
+    control.call("quit", json!({}));
+    assert_eq!(client.ended().status.code(), Some(0));
+}
+
 /// The most memory that a process held, where the system tells, looked at until it is gone.
 fn peak_kib_until_it_ends(pid: i32) -> Option<u64> {
     let mut peak = None;
-    while let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) {
-        let line = status.lines().find(|line| line.starts_with("VmHWM:"));
-        let Some(kib) = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()) else {
-            break; // a zombie has none
-        };
+    while let Some(kib) = peak_kib(pid) {
         peak = Some(kib);
         thread::sleep(Duration::from_millis(1));
     }
     peak
+}
+
+/// The most memory that a process has held so far, where the system tells; of one that has ended, nothing.
+fn peak_kib(pid: i32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse().ok()
 }
