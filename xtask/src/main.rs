@@ -3,6 +3,7 @@
 mod bounded_json;
 mod checks;
 mod cmd;
+mod core_dump;
 mod darwin;
 mod environment;
 mod evidence;

@@ -119,6 +119,12 @@ Exit codes:
   2  usage or environment: bad arguments, no connection, password refused, unusable socket or directory"#;
 
 impl Server {
+    /// Whether the password may come along: then this process's memory is nobody's business.
+    #[must_use]
+    pub fn may_have_a_password(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// The server that was asked for, read from the file where there is one.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ pub mod args;
 pub mod clock;
 pub mod connection;
 pub mod control;
+mod core_dump;
 #[cfg(feature = "fault-injection")]
 pub mod fault_injection;
 pub mod notifications;

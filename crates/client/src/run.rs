@@ -16,6 +16,7 @@ use tracing::Level;
 use crate::args::{Args, Automatic};
 use crate::connection::{Connection, SessionError};
 use crate::control::{BindError, ControlSocket, Methods, serve};
+use crate::core_dump;
 use crate::report::{Cause, Occasion};
 use crate::reporter::{Reporter, USUAL_WINDOW};
 use crate::target::Target;
@@ -34,6 +35,10 @@ const THREADS_WIND_DOWN: Duration = Duration::from_millis(250);
 /// When there is no session, or it is lost.
 pub fn run(args: Args) -> Result<(), Failure> {
     log_to_stderr(args.verbose);
+    // Before there is a password in memory.
+    if args.server.may_have_a_password() {
+        core_dump::forbid().map_err(Failure::system("forbid core dumps"))?;
+    }
     let target = args.server.target()?;
     let dirs = ReportDirs {
         bugs: prepare_report_dir(&args.bug_report_dir)?,

@@ -124,6 +124,58 @@ fn assert_hidden(things: &[(String, Vec<u8>)], secret: &str) {
     assert!(shown.is_empty(), "the password stands in {shown:?}");
 }
 
+/// How large a core dump of a process may be, as `/proc/PID/limits` has it: soft and hard.
+#[cfg(target_os = "linux")]
+fn core_limits(pid: i32) -> Vec<String> {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max core file size"));
+    let words = line.unwrap().split_whitespace().skip(4).take(2);
+    words.map(str::to_owned).collect()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_client_that_knows_a_password_leaves_no_core_dump() {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    /// Whatever limit the tests run under is raised as far as it goes.
+    const RAISED: &str = "ulimit -S -c \"$(ulimit -H -c)\" && exec \"$0\" \"$@\"";
+    let allowed = core_limits(std::process::id().try_into().unwrap())[1].clone();
+    let place = Place::new();
+    let (mut server, file) = server_and_file(&place, SECRET);
+    let mut open = Server::start(Config::default());
+    let client = |arguments: [&str; 2]| {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", RAISED, env!("CARGO_BIN_EXE_headless-client")]);
+        command
+            .args(arguments)
+            .arg("--bug-report-dir")
+            .arg(place.reports());
+        command.current_dir(place.path());
+        Client::spawn(command)
+    };
+
+    let ignorant = client(["--direct", &open.address()]);
+    open.await_session();
+    assert_eq!(
+        core_limits(ignorant.pid()),
+        [&*allowed, &*allowed],
+        "nothing to hide"
+    );
+
+    let knowing = client(["--file", file.to_str().unwrap()]);
+    server.await_session();
+    let lowered = if allowed == "0" { "0" } else { "1" };
+    assert_eq!(core_limits(knowing.pid()), [lowered, lowered]);
+    knowing.signal(Signal::SIGABRT);
+    let ended = knowing.ended();
+    assert!(
+        ended.status.signal() == Some(Signal::SIGABRT as i32) && !ended.status.core_dumped(),
+        "{ended:?}"
+    );
+    assert_hidden(&left_behind(&place, &file), SECRET);
+}
+
 fn answers(control: &mut Control, requests: &[(&str, Value)]) -> Vec<(String, Vec<u8>)> {
     let mut ask = |(method, params): &(&str, Value)| {
         let answer = control.exchange(method, params.clone());

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use clap::builder::TypedValueParser;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use spice_source::control::{self, Answer};
 use spice_source::{Config, DrawRate, Event, LineReader, Password, Proxy, Server, Source, SurfaceSize};
 use tokio::io::{AsyncBufRead, AsyncWriteExt, BufReader, Stdout};
@@ -120,6 +121,9 @@ async fn start(args: Args) -> anyhow::Result<(Server, EndSignals)> {
 }
 
 async fn start_source(args: Args) -> anyhow::Result<Source> {
+    if args.password_file.is_some() {
+        forbid_core_dumps().context("cannot forbid core dumps, which would show the password")?;
+    }
     let password = args
         .password_file
         .map(|path| Password::from_file(&path).with_context(|| format!("--password-file {}", path.display())))
@@ -133,6 +137,14 @@ async fn start_source(args: Args) -> anyhow::Result<Source> {
         ..Config::default()
     };
     Ok(Source::bind(config).await?)
+}
+
+/// One byte, rather than none, where the limit was not lower: Linux hands dumps to a collector (systemd-coredump,
+/// apport) whatever the limit, unless it is one byte (`do_coredump`, fs/coredump.c).
+fn forbid_core_dumps() -> nix::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_CORE)?;
+    let limit = hard.min(1);
+    setrlimit(Resource::RLIMIT_CORE, limit, limit)
 }
 
 /// Whether a name resolves is found out when somebody connects.

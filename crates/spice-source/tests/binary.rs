@@ -248,6 +248,21 @@ fn sessions_are_told_and_the_password_is_not() {
     let _second = link(PASSWORD).unwrap();
     assert_eq!(program.next(), json!({"event": "session_started", "session": 2}));
 
+    #[cfg(target_os = "linux")]
+    {
+        let shown = |name: &str| {
+            let path = format!("/proc/{}/{name}", program.child.id());
+            String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned()
+        };
+        let limits = shown("limits");
+        let core = limits.lines().find(|line| line.starts_with("Max core file size"));
+        let soft = core.and_then(|line| line.split_whitespace().nth(4));
+        assert!(matches!(soft, Some("0" | "1")), "no core dumps: {core:?}");
+        for name in ["cmdline", "environ"] {
+            assert!(!shown(name).contains(PASSWORD), "{name}");
+        }
+    }
+
     drop(program.stdin.take());
     let (rest, status) = program.end();
     assert_eq!(status.code(), Some(0));

@@ -9,6 +9,7 @@ use verdict::{Outcome, Row, Tally};
 
 use crate::checks::{self, Checks};
 use crate::cmd::soak::duration as soak_duration;
+use crate::core_dump;
 use crate::environment::Environment;
 use crate::evidence::{Evidence, Head, Report};
 use crate::exit::{Exit, Stop};
@@ -238,10 +239,13 @@ impl Args {
     fn source(&self) -> Result<SourceChoice> {
         match (&self.source, &self.password_file) {
             (source, None) => Ok(source.clone()),
-            (SourceChoice::Address { address, .. }, Some(file)) => Ok(SourceChoice::Address {
-                address: address.clone(),
-                password: Some(Password::read(file)?),
-            }),
+            (SourceChoice::Address { address, .. }, Some(file)) => {
+                core_dump::forbid()?;
+                Ok(SourceChoice::Address {
+                    address: address.clone(),
+                    password: Some(Password::read(file)?),
+                })
+            }
             (_, Some(_)) => bail!("--password-file goes with --source HOST:PORT alone"),
         }
     }

@@ -17,6 +17,7 @@ use super::child::{ChildGuard, Output};
 use super::events::{Events, Role};
 use super::leash::Leash;
 use super::reach;
+use crate::core_dump;
 use crate::exit::Stop;
 use crate::present::steps;
 use crate::workspace;
@@ -48,6 +49,7 @@ impl Qemu {
     pub(super) fn start(scratch: &Path, log: &Path, events: &mut Events) -> Result<Self> {
         let disk = scratch.join("disk");
         std::fs::write(&disk, boot_sector::disk()).context("cannot write the guest's disk")?;
+        core_dump::forbid()?;
         let password = random_password()?;
         let secret = scratch.join("password");
         std::fs::write(&secret, &password).context("cannot write the password")?;
