@@ -3,10 +3,11 @@
 
 pub(crate) mod formats;
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -112,6 +113,27 @@ impl Harness {
         digits.parse().expect("a pid")
     }
 
+    /// Waits for its end, and looks at its processes as they come and go.
+    pub(crate) fn finish_watched(self) -> (Run, Seen) {
+        let mark = self.mark.clone();
+        let (stop, stopped) = channel::<()>();
+        let watch = std::thread::spawn(move || {
+            let mut seen = Seen::new();
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(Duration::from_millis(20)) {
+                for dir in processes_of(&mark) {
+                    for kind in ["cmdline", "environ"] {
+                        let bytes = std::fs::read(dir.join(kind)).unwrap_or_default();
+                        seen.insert(format!("{kind} of {}", dir.display()), bytes);
+                    }
+                }
+            }
+            seen
+        });
+        let run = self.finish();
+        drop(stop);
+        (run, watch.join().expect("it watched"))
+    }
+
     /// Waits for its end.
     pub(crate) fn finish(mut self) -> Run {
         let stdout = self.child.stdout.take().expect("piped");
@@ -132,6 +154,9 @@ impl Harness {
         }
     }
 }
+
+/// What anybody may see of a run's processes, by process and kind.
+pub(crate) type Seen = BTreeMap<String, Vec<u8>>;
 
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -157,19 +182,8 @@ impl Run {
 
     /// The command lines of processes of this run that are still there.
     pub(crate) fn left_running(&self) -> Vec<String> {
-        let mark = format!("{MARK}={}", self.mark);
-        let of_this_run = |dir: &Path| {
-            let environ = std::fs::read(dir.join("environ")).unwrap_or_default();
-            environ
-                .split(|byte| *byte == 0)
-                .any(|variable| variable == mark.as_bytes())
-        };
-        let processes = std::fs::read_dir("/proc")
-            .expect("/proc")
-            .flatten()
-            .map(|entry| entry.path());
-        processes
-            .filter(|dir| of_this_run(dir))
+        processes_of(&self.mark)
+            .into_iter()
             .map(|dir| {
                 String::from_utf8_lossy(&std::fs::read(dir.join("cmdline")).unwrap_or_default()).into_owned()
             })
@@ -199,6 +213,22 @@ impl Run {
     }
 }
 
+/// Where /proc shows the processes of a run.
+fn processes_of(mark: &str) -> Vec<PathBuf> {
+    let mark = format!("{MARK}={mark}");
+    let of_this_run = |dir: &PathBuf| {
+        let environ = std::fs::read(dir.join("environ")).unwrap_or_default();
+        environ
+            .split(|byte| *byte == 0)
+            .any(|variable| variable == mark.as_bytes())
+    };
+    let processes = std::fs::read_dir("/proc")
+        .expect("/proc")
+        .flatten()
+        .map(|entry| entry.path());
+    processes.filter(of_this_run).collect()
+}
+
 /// The example of that name, built when cargo was asked for one test alone.
 pub(crate) fn misbehaving_client() -> String {
     example("xtask", "misbehaving_client", &[])
@@ -219,6 +249,11 @@ pub(crate) fn client() -> String {
         .join("headless-client")
         .display()
         .to_string()
+}
+
+/// The synthetic server as everybody builds it.
+pub(crate) fn source() -> PathBuf {
+    build(&["--package", "spice-source"]).join("spice-source")
 }
 
 /// Builds an example and says where it is.
