@@ -12,6 +12,7 @@ use std::time::Duration;
 use common::{Client, Control, Place, Server};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use spice_source::{Config, DrawRate};
 
 /// A client in a place of its own, started by a shell that prepares what it meets; `$1` are the reports.
 fn client_behind(place: &Place, server: &Server, wrapper: &[&str], script: &str) -> Client {
@@ -204,9 +205,17 @@ fn without_descriptors_reports_are_refused_and_later_filed_again() {
     );
 }
 
+/// As long as somebody looks at a debugger.
+const STOPPED: Duration = Duration::from_secs(30);
+
 #[test]
 fn a_client_that_was_stopped_goes_on_and_tells_the_time_as_it_was() {
-    let mut server = Server::drawing(100);
+    // A server that is patient enough.
+    let mut server = Server::start(Config {
+        rate: DrawRate::try_from(100).unwrap(),
+        silence_limit: 4 * STOPPED,
+        ..Config::default()
+    });
     let place = Place::new();
     let client = place.client(&["--direct", &server.address()]);
     server.await_session();
@@ -220,7 +229,7 @@ fn a_client_that_was_stopped_goes_on_and_tells_the_time_as_it_was() {
     client.signal(Signal::SIGSTOP);
     let stopped = std::time::Instant::now();
     // The time itself is what is tested; nothing waits for it to be over.
-    std::thread::sleep(Duration::from_secs(2));
+    std::thread::sleep(STOPPED);
     let away = stopped.elapsed().as_secs_f64();
     client.signal(Signal::SIGCONT);
     assert!(
@@ -231,4 +240,78 @@ fn a_client_that_was_stopped_goes_on_and_tells_the_time_as_it_was() {
     assert_eq!(report["ok"], true, "{report}");
     let status = control.call("status", json!({}));
     assert_eq!(status["spice_connected"], true, "{status}");
+}
+
+/// A year back, to the first day there is, and on by ten.
+const SHIFTS: [i64; 4] = [0, -31_536_000, -1_790_000_000, 315_360_000];
+
+#[test]
+fn a_wall_clock_that_jumps_changes_no_figure_and_loses_no_report() {
+    let mut server = Server::drawing(100);
+    let place = Place::new();
+    let library = place.path().join("shifted_clock.so");
+    let built = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(&library)
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/shifted_clock.c"))
+        .arg("-ldl")
+        .status();
+    assert!(
+        built.is_ok_and(|status| status.success()),
+        "cc, which links Rust's programs too"
+    );
+    let shift = place.path().join("shift");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_headless-client"));
+    command.args(["--direct", &server.address(), "--exit-on-stdin-eof"]);
+    command.args(["--auto-snapshot-interval", "1", "--auto-snapshot-cap", "1"]);
+    command.arg("--control-socket").arg(place.socket());
+    command.arg("--bug-report-dir").arg(place.reports());
+    command.env("LD_PRELOAD", &library).env("SHIFT_FILE", &shift);
+    let client = Client::spawn(command);
+    server.await_session();
+    let mut control = place.connect();
+    control.await_surface();
+
+    let mut announced = Vec::new();
+    let mut years = Vec::new();
+    let mut uptime = 0.0;
+    for seconds in SHIFTS {
+        fs::write(&shift, seconds.to_string()).unwrap();
+        let answer = control.call("bug_report", json!({"window_ms": 200}));
+        let path = answer["path"].as_str().unwrap().to_owned();
+        let metrics = member(Path::new(&path), "runtime-metrics.json");
+        let window = metrics["sample_window_ms"].as_f64().unwrap();
+        assert!(window >= 200.0, "{seconds}: {metrics}");
+        let process = &metrics["process"];
+        let now = process["uptime_secs"].as_f64().unwrap();
+        assert!(
+            uptime < now && now < uptime + common::DEADLINE.as_secs_f64(),
+            "{seconds}: {uptime}, then {metrics}"
+        );
+        uptime = now;
+        let cpu = process["cpu_percent"].as_f64().unwrap();
+        assert!((0.0..10_000.0).contains(&cpu), "{seconds}: {metrics}");
+        years.push(
+            member(Path::new(&path), "metadata.json")["triggered_at"]
+                .as_str()
+                .unwrap()[..4]
+                .to_owned(),
+        );
+        announced.push(path);
+    }
+    years.sort_unstable();
+    years.dedup();
+    assert_eq!(years.len(), SHIFTS.len(), "the clock was shifted: {years:?}");
+    for path in &announced {
+        assert!(Path::new(path).exists(), "{path}");
+    }
+    let status = control.call("status", json!({}));
+    assert_eq!(status["spice_connected"], true, "{status}");
+    control.call("quit", json!({}));
+    assert_eq!(client.ended().status.code(), Some(0));
+}
+
+fn member(zip: &Path, name: &str) -> Value {
+    let mut zip = zip::ZipArchive::new(fs::File::open(zip).unwrap()).unwrap();
+    serde_json::from_reader(zip.by_name(name).unwrap()).unwrap()
 }
