@@ -52,6 +52,7 @@ enum Command {
     Bench(cmd::bench::Args),
     Docs(cmd::docs::Args),
     Selftest(cmd::selftest::Args),
+    Sanitize(cmd::sanitize::Args),
     Ci(cmd::ci::Args),
 }
 
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => cmd::bench::run(&args),
         Command::Docs(args) => cmd::docs::run(args),
         Command::Selftest(args) => cmd::selftest::run(&args),
+        Command::Sanitize(args) => cmd::sanitize::run(&args),
         Command::Ci(args) => cmd::ci::run(args),
     };
     match outcome {
