@@ -20,6 +20,9 @@ enum Origin {
         debian: &'static str,
         homebrew: &'static str,
     },
+    /// A setting of the kernel's, until the next start.
+    #[cfg(target_os = "linux")]
+    Sysctl(&'static str),
     /// A package of PyPI, at this version, in an environment of our own below the target directory; an older one that
     /// is there does not count.
     PyPi(&'static str, &'static str),
@@ -129,6 +132,18 @@ pub(crate) const TOOLS: &[Tool] = &[
             debian: "qemu-system-modules-spice",
             homebrew: "qemu",
         },
+    },
+    // Ubuntu 24.04 gives them to programs with an AppArmor profile alone.
+    #[cfg(target_os = "linux")]
+    Tool {
+        name: "user namespaces",
+        purpose: "the tests on full and read-only disks and without /proc, which so take no root",
+        probe: &[
+            "sh",
+            "-c",
+            "unshare --map-root-user --mount --pid --fork true && echo allowed",
+        ],
+        origin: Origin::Sysctl("kernel.apparmor_restrict_unprivileged_userns=0"),
     },
     Tool {
         name: "psutil",
@@ -251,7 +266,7 @@ impl Tool {
         let answer = answer.lines().next().unwrap_or_default();
         let old = match self.origin {
             Origin::Cargo(_, wanted) | Origin::PyPi(_, wanted) => is_older(answer, wanted),
-            Origin::Component(_) | Origin::RustTarget(_) | Origin::System { .. } => false,
+            _ => false,
         };
         (!old).then(|| answer.to_owned())
     }
@@ -269,6 +284,12 @@ impl Tool {
                 let script = "apt-get update -qq && apt-get install -y --no-install-recommends \"$1\"";
                 [sudo, &["sh", "-c", script, "setup", debian]].concat()
             }
+            #[cfg(target_os = "linux")]
+            (Origin::Sysctl(setting), Host::Apt { sudo: true }) => {
+                vec!["sudo", "-n", "sysctl", "-w", setting]
+            }
+            #[cfg(target_os = "linux")]
+            (Origin::Sysctl(setting), _) => vec!["sysctl", "-w", setting],
             (Origin::System { homebrew, .. }, Host::Homebrew) => vec!["brew", "install", homebrew],
             (Origin::System { .. }, Host::Other) => return None,
             (Origin::PyPi(package, version), _) => {
