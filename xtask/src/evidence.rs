@@ -3,15 +3,16 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use report_reader::ReportZip;
+use report_reader::bounded_json::Budget;
 use serde_json::{Value, json};
 
-use crate::bounded_json::Budget;
 use crate::environment::Environment;
+use crate::exit::Stop;
 use crate::observe::{Between, Observation, Window, monotonic_ns};
 use crate::plan::Thresholds;
 use crate::present::files;
 use crate::profile::Reports;
-use crate::report_zip::ReportZip;
 use crate::rig::Filed;
 
 /// The evidence of one run, as it grows.
@@ -101,7 +102,8 @@ impl Report {
         let kept = dir.join(format!("{label}.zip"));
         std::fs::rename(&filed.path, &kept)
             .with_context(|| format!("cannot keep {}", filed.path.display()))?;
-        let (metrics, members) = ReportZip::open(&kept)?.into_evidence(&mut Budget::default())?;
+        let report = ReportZip::open(&kept)?;
+        let (metrics, members) = report.into_evidence(&mut Budget::default()).map_err(Stop::from)?;
         Ok(Self {
             label,
             filed,

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use report_reader::Faulty;
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -53,6 +55,13 @@ impl fmt::Display for Stop {
 }
 
 impl std::error::Error for Stop {}
+
+/// A report that is at fault is the client's fault.
+impl From<Faulty> for Stop {
+    fn from(fault: Faulty) -> Self {
+        Self::Client(fault.to_string())
+    }
+}
 
 #[cfg(test)]
 mod tests {

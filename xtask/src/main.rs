@@ -1,6 +1,5 @@
 //! The harness: `cargo xtask --help`.
 
-mod bounded_json;
 mod checks;
 mod cmd;
 mod core_dump;
@@ -13,7 +12,6 @@ mod observe;
 mod plan;
 mod present;
 mod profile;
-mod report_zip;
 mod results;
 mod rig;
 mod selftest;

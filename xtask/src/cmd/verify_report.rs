@@ -3,10 +3,10 @@ use std::path::PathBuf;
 use anstream::println;
 use anyhow::Result;
 use jiff::Timestamp;
+use report_reader::bounded_json::Budget;
 use serde_json::{Value, json};
 use verdict::{Outcome, Row, Tally};
 
-use crate::bounded_json::Budget;
 use crate::checks::{self, Checks};
 use crate::cmd::verify;
 use crate::environment::Environment;

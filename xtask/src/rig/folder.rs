@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use report_reader::ReportZip;
 
 use super::events::Events;
 use crate::exit::Stop;
 use crate::observe::monotonic_ns;
 use crate::profile::{self, Whole};
-use crate::report_zip::ReportZip;
 
 /// How often it is looked at. A report's appearance is known as exactly as this.
 const LOOK: Duration = Duration::from_millis(2);
@@ -113,6 +113,7 @@ fn await_whole(path: &Path, events: &mut Events) -> Result<()> {
         match ReportZip::open(path) {
             Ok(_) => return Ok(()),
             Err(error) if Instant::now() > deadline => {
+                let error = anyhow::Error::from(error);
                 return Err(Stop::Client(format!("a report that never became whole: {error:#}")).into());
             }
             Err(_) => events.pass(LOOK)?,

@@ -15,13 +15,13 @@ mod session;
 use std::path::Path;
 
 use anyhow::Result;
+use report_reader::bounded_json::Budget;
 use serde_json::{Value, json};
 use verdict::Row;
 
 pub(crate) use self::origin::Origin;
 use self::session::Stamp;
 pub(crate) use self::session::sessions;
-use crate::bounded_json::Budget;
 
 /// A report.
 #[derive(Debug)]

@@ -6,12 +6,12 @@ use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use report_reader::bounded_json::{self, Budget};
+use report_reader::{LIMITS, ReportZip};
 use rustix::fs::OFlags;
 use serde_json::Value;
 
-use crate::bounded_json::{self, Budget};
 use crate::exit::Stop;
-use crate::report_zip::{LIMITS, ReportZip};
 
 /// The metrics, and the members where there is a zip.
 pub(super) fn report(path: &Path, budget: &mut Budget) -> Result<(Value, Option<Value>)> {
@@ -75,7 +75,8 @@ fn parse(mut file: File, budget: &mut Budget) -> Result<(Value, Option<Value>)> 
     if matches!(first, Some(b'{' | b'[')) {
         return Ok((bare(file, budget)?, None));
     }
-    let (metrics, members) = ReportZip::read(file, LIMITS)?.into_evidence(budget)?;
+    let report = ReportZip::read(file, LIMITS)?;
+    let (metrics, members) = report.into_evidence(budget).map_err(Stop::from)?;
     Ok((metrics, Some(members)))
 }
 

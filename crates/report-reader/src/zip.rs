@@ -1,33 +1,38 @@
 //! Reads a bug report from a zip that anybody may have made: every bound is checked before memory is spent.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
 use zip::ZipArchive;
+use zip::result::ZipError;
 
 use crate::bounded_json::{self, Budget};
-use crate::exit::Stop;
 
 /// What a report may hold. Packet captures are large; they are looked through, and not kept.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) file_bytes: u64,
-    pub(crate) members: usize,
-    pub(crate) member_bytes: u64,
-    pub(crate) total_bytes: u64,
+pub struct Limits {
+    /// Of the zip itself.
+    pub file_bytes: u64,
+    /// How many there may be.
+    pub members: usize,
+    /// Of one member, uncompressed.
+    pub member_bytes: u64,
+    /// Of all members, uncompressed.
+    pub total_bytes: u64,
     /// Of one member that is text, and so is kept.
-    pub(crate) text_bytes: usize,
+    pub text_bytes: usize,
     /// Of all members that are kept.
-    pub(crate) kept_bytes: usize,
+    pub kept_bytes: usize,
     /// Uncompressed per compressed byte, for members above 1 MiB.
-    pub(crate) ratio: u64,
+    pub ratio: u64,
 }
 
-pub(crate) const LIMITS: Limits = Limits {
+/// The limits of every report that is judged.
+pub const LIMITS: Limits = Limits {
     file_bytes: 64 << 20,
     members: 64,
     member_bytes: 48 << 20,
@@ -37,12 +42,15 @@ pub(crate) const LIMITS: Limits = Limits {
     ratio: 200,
 };
 
+/// The longest name of a member.
+const MAX_NAME_BYTES: usize = 255;
+
 /// The metrics' member.
-pub(crate) const METRICS: &str = "runtime-metrics.json";
+pub const METRICS: &str = "runtime-metrics.json";
 
 /// A report's members by name.
 #[derive(Debug)]
-pub(crate) struct ReportZip {
+pub struct ReportZip {
     members: BTreeMap<String, Member>,
 }
 
@@ -55,14 +63,79 @@ enum Member {
     },
 }
 
+/// Why no report can be had from a file.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read the report {}", path.display())]
+pub struct OpenError {
+    path: PathBuf,
+    source: ReadError,
+}
+
+/// Why a file is not read as a report.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It breaks a limit, or a rule that every honest report keeps.
+    #[error("{0}")]
+    Refused(String),
+    /// It has an end, but the rest does not fit it.
+    #[error("not a whole zip")]
+    NotAZip(#[source] ZipError),
+    /// A member cannot be found or unpacked.
+    #[error("member {member} is damaged")]
+    Damaged {
+        /// Its name, or its number where that is not known.
+        member: String,
+        /// What the library says.
+        source: ZipError,
+    },
+    /// The file itself cannot be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl ReadError {
+    fn damaged(member: impl Debug, source: impl Into<ZipError>) -> Self {
+        Self::Damaged {
+            member: format!("{member:?}"),
+            source: source.into(),
+        }
+    }
+}
+
+/// What is wrong with a report that could be read: whoever made it is at fault.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Faulty(String);
+
+/// Goes on where the condition holds, and else refuses the report in these words.
+macro_rules! ensure {
+    ($condition:expr, $($words:tt)+) => {
+        if !$condition {
+            return Err(ReadError::Refused(format!($($words)+)));
+        }
+    };
+}
+
 impl ReportZip {
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    /// Reads the report of that name, within [`LIMITS`].
+    ///
+    /// # Errors
+    ///
+    /// When there is no such file, or it is not read as a report.
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
         let read = || Self::read(File::open(path)?, LIMITS);
-        read().with_context(|| format!("cannot read the report {}", path.display()))
+        read().map_err(|source| OpenError {
+            path: path.to_owned(),
+            source,
+        })
     }
 
     /// Reads a file that is open already.
-    pub(crate) fn read(mut file: impl Read + Seek, limits: Limits) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// When it is no zip, breaks a limit, or holds what no honest report does.
+    pub fn read(mut file: impl Read + Seek, limits: Limits) -> Result<Self, ReadError> {
         let bytes = file.seek(SeekFrom::End(0))?;
         ensure!(
             bytes <= limits.file_bytes,
@@ -72,7 +145,7 @@ impl ReportZip {
         file.rewind()?;
         let declared = declared_members(&mut file, bytes, limits.members)?;
         file.rewind()?;
-        let mut archive = ZipArchive::new(BufReader::new(file)).context("not a whole zip")?;
+        let mut archive = ZipArchive::new(BufReader::new(file)).map_err(ReadError::NotAZip)?;
         // The library keeps the last of several members with one name.
         ensure!(
             archive.len() == declared,
@@ -91,14 +164,18 @@ impl ReportZip {
         Ok(Self { members })
     }
 
-    /// The evidence's `metrics` and `members` of this report. A report that is at fault is the client's fault.
-    pub(crate) fn into_evidence(self, budget: &mut Budget) -> Result<(Value, Value)> {
+    /// The evidence's `metrics` and `members` of this report.
+    ///
+    /// # Errors
+    ///
+    /// When it has no metrics, or a member is not what its name says, or holds more than the budget pays for.
+    pub fn into_evidence(self, budget: &mut Budget) -> Result<(Value, Value), Faulty> {
         let mut metrics = None;
         let mut members = serde_json::Map::new();
         for (name, member) in self.members {
             let entry = match member {
                 Member::Binary { .. } if name.ends_with(".json") => {
-                    return Err(Stop::Client(format!("{name} is no text")).into());
+                    return Err(Faulty(format!("{name} is no text")));
                 }
                 Member::Binary { bytes } => json!({"bytes": bytes}),
                 Member::Text(text) => {
@@ -110,13 +187,11 @@ impl ReportZip {
                         }
                         Ok(value) => json!({"bytes": bytes, "json": value}),
                         Err(error) if name.ends_with(".json") => {
-                            return Err(
-                                Stop::Client(format!("{name} cannot be read as JSON: {error}")).into()
-                            );
+                            return Err(Faulty(format!("{name} cannot be read as JSON: {error}")));
                         }
                         Err(_) => {
                             let kept = budget.keep(&text);
-                            kept.map_err(|error| Stop::Client(format!("{name} cannot be judged: {error}")))?;
+                            kept.map_err(|error| Faulty(format!("{name} cannot be judged: {error}")))?;
                             json!({"bytes": bytes, "text": text})
                         }
                     }
@@ -124,7 +199,7 @@ impl ReportZip {
             };
             members.insert(name, entry);
         }
-        let metrics = metrics.ok_or_else(|| Stop::Client(format!("the report has no {METRICS}")))?;
+        let metrics = metrics.ok_or_else(|| Faulty(format!("the report has no {METRICS}")))?;
         Ok((metrics, Value::Object(members)))
     }
 }
@@ -140,17 +215,23 @@ fn read_member<R: Read + Seek>(
     index: usize,
     limits: &Limits,
     left: &mut Left,
-) -> Result<(String, Member)> {
+) -> Result<(String, Member), ReadError> {
     // By raw index first: an encrypted member cannot be opened, but can be named.
     let raw = archive
         .by_index_raw(index)
-        .with_context(|| format!("member {index} is damaged"))?;
-    let name = String::from_utf8(raw.name_raw().to_vec()).map_err(|_| {
-        anyhow!(
-            "a member's name is not UTF-8: {:?}",
-            String::from_utf8_lossy(raw.name_raw())
-        )
-    })?;
+        .map_err(|error| ReadError::damaged(index, error))?;
+    let name = raw.name_raw();
+    ensure!(
+        name.len() <= MAX_NAME_BYTES,
+        "a member's name has {} bytes",
+        name.len()
+    );
+    let Ok(name) = String::from_utf8(name.to_vec()) else {
+        let shown = String::from_utf8_lossy(name);
+        return Err(ReadError::Refused(format!(
+            "a member's name is not UTF-8: {shown:?}"
+        )));
+    };
     ensure!(!raw.encrypted(), "member {name:?} is encrypted");
     ensure!(
         raw.is_file() && !raw.is_symlink(),
@@ -171,16 +252,19 @@ fn read_member<R: Read + Seek>(
     );
     let file = archive
         .by_index(index)
-        .with_context(|| format!("member {name:?} is damaged"))?;
+        .map_err(|error| ReadError::damaged(&name, error))?;
     // The declared size may lie: one byte more than allowed is enough to know.
     let (member, bytes) = look_through(file.take(allowed + 1), limits.text_bytes.min(left.kept))
-        .with_context(|| format!("member {name:?} is damaged"))?;
+        .map_err(|error| ReadError::damaged(&name, error))?;
     ensure!(
         bytes as u64 <= allowed,
         "member {name:?} has more bytes than it declares"
     );
-    let member =
-        member.with_context(|| format!("member {name:?} is text of {bytes} bytes: too long to be judged"))?;
+    let member = member.ok_or_else(|| {
+        ReadError::Refused(format!(
+            "member {name:?} is text of {bytes} bytes: too long to be judged"
+        ))
+    })?;
     left.bytes -= bytes as u64;
     if let Member::Text(text) = &member {
         left.kept -= text.len();
@@ -189,7 +273,7 @@ fn read_member<R: Read + Seek>(
 }
 
 /// Reads to the end, and keeps what is text; `None` where that is more than may be kept. Also returns the size.
-fn look_through(mut file: impl Read, most_kept: usize) -> std::io::Result<(Option<Member>, usize)> {
+fn look_through(mut file: impl Read, most_kept: usize) -> io::Result<(Option<Member>, usize)> {
     let (mut kept, mut bytes, mut is_text) = (Vec::new(), 0, true);
     // So far it is known to be text.
     let mut known = 0;
@@ -225,7 +309,7 @@ fn look_through(mut file: impl Read, most_kept: usize) -> std::io::Result<(Optio
 /// library can be made to read before it says how long the directory is; zip64 lifts that bound, and no report needs it.
 /// The record that counts ends with the file, its comment included; but as a library may take another one, none may
 /// declare too many.
-fn declared_members(file: &mut impl Read, file_bytes: u64, most: usize) -> Result<usize> {
+fn declared_members(file: &mut impl Read, file_bytes: u64, most: usize) -> Result<usize, ReadError> {
     const END: &[u8] = b"PK\x05\x06";
     const END_BYTES: usize = 22;
     const ZIP64_LOCATOR: &[u8] = b"PK\x06\x07";
@@ -269,12 +353,12 @@ fn declared_members(file: &mut impl Read, file_bytes: u64, most: usize) -> Resul
         window.drain(..window.len() - kept);
         searched = kept.saturating_sub(END_BYTES - 1);
     }
-    declared.context("not a whole zip: there is no end record at its end")
+    declared
+        .ok_or_else(|| ReadError::Refused("not a whole zip: there is no end record at its end".to_owned()))
 }
 
 /// Names are only shown and compared, never used as paths; still, one that tries to be more is hostile.
-fn check_name(name: &str) -> Result<()> {
-    ensure!(name.len() <= 255, "a member's name has {} bytes", name.len());
+fn check_name(name: &str) -> Result<(), ReadError> {
     let plain = !name.starts_with('/')
         && !name.contains(['\\', '\0', ':'])
         && !name.chars().any(char::is_control)
@@ -314,11 +398,11 @@ mod tests {
         zip.finish().expect("a zip").into_inner()
     }
 
+    /// What is wrong, and why.
     fn refusal(bytes: &[u8]) -> String {
-        format!(
-            "{:#}",
-            ReportZip::read(Cursor::new(bytes), SMALL).expect_err("refused")
-        )
+        let error = ReportZip::read(Cursor::new(bytes), SMALL).expect_err("refused");
+        let source = std::error::Error::source(&error);
+        source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
     }
 
     /// Overwrites every occurrence of `from`, as an attacker would after zipping.
@@ -476,10 +560,8 @@ mod tests {
             ),
         ] {
             let report = ReportZip::read(Cursor::new(zipped(&members)), SMALL).expect("a zip");
-            let error = format!(
-                "{:#}",
-                report.into_evidence(&mut Budget::default()).expect_err(reason)
-            );
+            let error = report.into_evidence(&mut Budget::default()).expect_err(reason);
+            let error = error.to_string();
             assert!(error.contains(reason), "{error}");
         }
     }
@@ -489,10 +571,8 @@ mod tests {
         let deep = "[".repeat(100_000);
         let report =
             ReportZip::read(Cursor::new(zipped(&[(METRICS, deep.as_bytes())])), SMALL).expect("a zip");
-        let error = format!(
-            "{:#}",
-            report.into_evidence(&mut Budget::default()).expect_err("deep")
-        );
+        let error = report.into_evidence(&mut Budget::default()).expect_err("deep");
+        let error = error.to_string();
         assert!(error.contains("recursion limit"), "{error}");
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Number, Value};
 
 /// Memory that parsed values may take, the judge's copy included. It is spent across all that it is given to.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub struct Budget {
     left: Cell<usize>,
 }
 
@@ -22,14 +22,20 @@ impl Default for Budget {
 }
 
 impl Budget {
-    pub(crate) fn of(bytes: usize) -> Self {
+    /// So many bytes.
+    #[must_use]
+    pub fn of(bytes: usize) -> Self {
         Self {
             left: Cell::new(bytes),
         }
     }
 
     /// Pays for text that is kept as it is.
-    pub(crate) fn keep(&mut self, text: &str) -> Result<(), serde_json::Error> {
+    ///
+    /// # Errors
+    ///
+    /// When that is more than is left.
+    pub fn keep(&mut self, text: &str) -> Result<(), serde_json::Error> {
         self.spend(VALUE + 2 * text.len())
     }
 
@@ -47,7 +53,11 @@ const OBJECT: usize = 900;
 const ENTRY: usize = 220;
 
 /// Parses one value. Depth is bounded by serde_json, which follows 128 levels.
-pub(crate) fn parse(text: &[u8], budget: &mut Budget) -> Result<Value, serde_json::Error> {
+///
+/// # Errors
+///
+/// When it is no JSON, or takes more memory than is left.
+pub fn parse(text: &[u8], budget: &mut Budget) -> Result<Value, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let value = Bounded(budget).deserialize(&mut deserializer)?;
     deserializer.end()?;
