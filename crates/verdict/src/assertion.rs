@@ -176,6 +176,13 @@ mod tests {
     }
 
     #[test]
+    fn an_assertion_goes_by_the_name_of_its_file() {
+        let assertion = Assertion::compile("3-cpu.jq", ".").unwrap();
+        assert_eq!(assertion.file(), "3-cpu.jq");
+        assert_eq!(format!("{assertion:?}"), r#"Assertion { file: "3-cpu.jq", .. }"#);
+    }
+
+    #[test]
     fn rows_come_in_the_order_of_the_file() {
         let source = r#".[] | {check: "\(.)", passed: (. > 1), measured: ., allowed: {min: 2}}"#;
         let rows = judge(source, json!([2, 1, 3])).unwrap();

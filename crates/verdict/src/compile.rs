@@ -194,6 +194,15 @@ mod tests {
     }
 
     #[test]
+    fn what_a_message_quotes_is_cut_to_thirty_characters_of_one_line() {
+        let quoted_whole = format!("`{}`", "ü".repeat(30));
+        assert_eq!(quoted(&"ü".repeat(30)), quoted_whole);
+        assert_eq!(quoted(&"ü".repeat(31)), format!("`{}…`", "ü".repeat(30)));
+        assert_eq!(quoted("first\nsecond"), "`first`");
+        assert_eq!(quoted(""), "the end of the file");
+    }
+
+    #[test]
     fn a_verdict_can_depend_on_nothing_but_the_evidence() {
         let cases = [
             ("now", "t.jq:1:1: undefined filter now/0"),

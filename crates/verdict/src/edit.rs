@@ -80,6 +80,12 @@ mod tests {
     }
 
     #[test]
+    fn an_edit_goes_by_its_name() {
+        let edit = Edit::compile("lie", ".").unwrap();
+        assert_eq!(format!("{edit:?}"), r#"Edit { name: "lie", .. }"#);
+    }
+
+    #[test]
     fn one_value_comes_out_or_an_error_says_why() {
         assert_eq!(edit(".a *= 2 | del(.b)"), Ok(json!({"a": 2})));
         assert_eq!(edit("empty"), Err("t: it yields nothing".to_owned()));

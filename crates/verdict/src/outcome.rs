@@ -69,6 +69,7 @@ impl<'a> FromIterator<&'a Row> for Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Allowed;
 
     #[test]
     fn fail_outweighs_inconclusive_outweighs_pass() {
@@ -94,6 +95,60 @@ mod tests {
             [Outcome::Inconclusive, Outcome::Pass].iter().max(),
             Some(&Outcome::Inconclusive)
         );
+    }
+
+    fn row(passed: Option<bool>, relaxed: Option<&str>) -> Row {
+        Row {
+            check: "1.a".to_owned(),
+            title: None,
+            passed,
+            measured: 1.into(),
+            allowed: Allowed::Value(1.into()),
+            unit: None,
+            location: None,
+            remedy: None,
+            reason: None,
+            relaxed: relaxed.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn rows_are_counted_by_what_they_came_to() {
+        let rows = [
+            (4, row(Some(true), None)),
+            (3, row(Some(false), None)),
+            (2, row(None, None)),
+        ];
+        let relaxed = [Some(true), Some(false), None].map(|passed| row(passed, Some("not for this client")));
+        let rows = rows
+            .iter()
+            .flat_map(|(times, row)| std::iter::repeat_n(row, *times));
+        assert_eq!(
+            rows.chain(&relaxed).collect::<Tally>(),
+            Tally {
+                passed: 4,
+                failed: 3,
+                skipped: 2,
+                relaxed: 3
+            }
+        );
+    }
+
+    #[test]
+    fn a_relaxed_row_passes_whatever_it_found() {
+        let outcomes = |relaxed| [Some(true), Some(false), None].map(|passed| row(passed, relaxed).outcome());
+        assert_eq!(
+            outcomes(None),
+            [Outcome::Pass, Outcome::Fail, Outcome::Inconclusive]
+        );
+        assert_eq!(outcomes(Some("not for this client")), [Outcome::Pass; 3]);
+    }
+
+    #[test]
+    fn an_outcome_is_one_word_that_can_be_aligned() {
+        let words = [Outcome::Pass, Outcome::Inconclusive, Outcome::Fail].map(|outcome| outcome.to_string());
+        assert_eq!(words, ["pass", "inconclusive", "fail"]);
+        assert_eq!(format!("{:>6}", Outcome::Pass), "  pass");
     }
 
     #[test]

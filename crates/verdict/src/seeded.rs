@@ -435,7 +435,7 @@ mod tests {
 
     use super::*;
 
-    const HEAD: &str = "definitions = 'def double: . * 2;'\nevidence = []\nsound = []\n";
+    const HEAD: &str = "definitions = 'def double: . * 2;'\n";
 
     fn catalogue(rows: &str) -> Result<Catalogue, String> {
         let bases = if rows.contains("[bases]") {
@@ -443,7 +443,10 @@ mod tests {
         } else {
             "[bases]\nlinux = '.'\n"
         };
-        Catalogue::parse(&format!("{HEAD}{bases}{rows}")).map_err(|error| error.to_string())
+        let tables = ["report", "evidence", "sound"].into_iter();
+        let absent = tables.filter(|table| !rows.contains(&format!("[[{table}]]")));
+        let absent: String = absent.map(|table| format!("{table} = []\n")).collect();
+        Catalogue::parse(&format!("{HEAD}{absent}{bases}{rows}")).map_err(|error| error.to_string())
     }
 
     fn good() -> Value {
@@ -486,6 +489,75 @@ mod tests {
     }
 
     #[test]
+    fn a_lie_of_the_whole_evidence_is_told_of_its_base() {
+        let rows = "[bases]\nlinux = '.'\nmacos = '.os = \"macos\"'\n\
+                    [[evidence]]\nid = 'a'\nwhat = 'x'\nlie = '.n = 1'\nfails = ['1.{}.n']\nskips = ['2']\n\
+                    [[evidence]]\nid = 'b'\nwhat = 'x'\nbase = 'macos'\nlie = '.n = 2'\nfails = []\n\
+                    [[sound]]\nid = 'c'\nwhat = 'x'\nlie = '.n = 3'\nskips = ['3.{}']\n";
+        let cases = catalogue(rows).unwrap().recorded(&good()).unwrap();
+        let told: Vec<_> = cases
+            .iter()
+            .map(|case| {
+                let rows = |rows: &BTreeSet<String>| Vec::from_iter(rows.clone()).join(" ");
+                let evidence = (case.evidence["os"].as_str(), case.evidence["n"].as_i64().unwrap());
+                (case.id.as_str(), evidence, rows(&case.fails), rows(&case.skips))
+            })
+            .collect();
+        let all_labels = |of: &str| LABELS.map(|label| of.replace("{}", label));
+        let mut fails = all_labels("1.{}.n");
+        fails.sort();
+        let mut skips = all_labels("3.{}");
+        skips.sort();
+        assert_eq!(
+            told,
+            [
+                ("a", (None, 1), fails.join(" "), "2".to_owned()),
+                ("b", (Some("macos"), 2), String::new(), String::new()),
+                ("c", (None, 3), String::new(), skips.join(" ")),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_client_that_lies_is_expected_to_fail_where_it_lies() {
+        let rows = "[[report]]\nid = 'a'\nwhat = 'x'\nlie = '.n = 0'\nfails = ['1.{}.n', '1.all']\nskips = ['2.{}']\n\
+                    live = ['idle', 'later']\n";
+        let catalogue = catalogue(rows).unwrap();
+        let (fails, skips) = catalogue.report[0].expected_live();
+        assert_eq!(Vec::from_iter(fails), ["1.all", "1.idle.n", "1.later.n"]);
+        assert_eq!(Vec::from_iter(skips), ["2.idle", "2.later"]);
+    }
+
+    #[test]
+    fn every_defect_is_listed_with_what_finds_it() {
+        let rows = "[[report]]\nid = 'a'\nwhat = 'report'\nlie = '.n = 0'\nfails = ['1', '2']\n\
+                    [[evidence]]\nid = 'b'\nwhat = 'evidence'\nlie = '.n = 0'\nfails = ['3']\n\
+                    [[sound]]\nid = 'c'\nwhat = 'no defect'\nlie = '.n = 0'\n\
+                    [[backend]]\nid = 'd'\nwhat = 'backend'\nfault = 'f'\nfinds = ['cpu', 'rss']\n\
+                    [[leak]]\nid = 'e'\nwhat = 'leak'\nleaks = 'names'\nevery = [1]\nmoves = ['names']\n\
+                    [[census]]\nid = 'f'\nwhat = 'census'\ncensus = 'blind'\ncontrol = 'never_moved'\n\
+                    [[simulated]]\nid = 'g'\nwhat = 'simulated'\nverdict = 'LEAK'\n";
+        let catalogue = catalogue(rows).unwrap();
+        let listed: Vec<_> = catalogue
+            .defects()
+            .into_iter()
+            .map(|defect| (defect.id, defect.what, defect.found_by))
+            .collect();
+        let defect = |id, what, found_by: &str| (id, what, found_by.to_owned());
+        assert_eq!(
+            listed,
+            [
+                defect("a", "report", "1, 2"),
+                defect("b", "evidence", "3"),
+                defect("d", "backend", "model: cpu, rss"),
+                defect("e", "leak", "soak: names"),
+                defect("f", "census", "soak.control: never_moved"),
+                defect("g", "simulated", "soak: LEAK"),
+            ]
+        );
+    }
+
+    #[test]
     fn what_seeds_nothing_is_refused() {
         let row = |lie: &str| format!("[[report]]\nid = 'a'\nwhat = 'x'\nlie = '{lie}'\nfails = []\n");
         let seeded = |rows: &str| {
@@ -498,6 +570,18 @@ mod tests {
         assert_eq!(seeded(&row(".n = 0")), Ok(3));
         for (rows, why) in [
             (row("."), "a: it changes nothing"),
+            (
+                "[[evidence]]\nid = 'a'\nwhat = 'x'\nlie = '.'\nfails = []\n".to_owned(),
+                "a: it changes nothing",
+            ),
+            (
+                "[[evidence]]\nid = 'a'\nwhat = 'x'\nbase = 'bsd'\nlie = '.n = 0'\nfails = []\n".to_owned(),
+                "a: there is no base \"bsd\"",
+            ),
+            (
+                "[bases]\nmacos = '.'\n".to_owned() + &row(".n = 0"),
+                "no base \"linux\"",
+            ),
             (row(".m |= nothing"), "undefined filter nothing/0"),
             (row("empty"), "a: it yields nothing"),
             (row(".n = 0").repeat(2), "a: the id is there twice"),

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::estimate::Estimate;
 use super::exact::Comparison;
 use super::experiment::{Experiment, Reading};
 use super::randomisation::RELABELLINGS;
@@ -87,7 +88,7 @@ impl Control {
             if looks.all(|look| Some(look) == first) {
                 return Self::NeverMoved { resource };
             }
-            if estimate.p_leak > level || !estimate.holds(PER_OPERATION) {
+            if !shows_what_was_built_in(&estimate, level) {
                 return Self::Missed {
                     resource,
                     per_operation: estimate.per_operation,
@@ -136,6 +137,10 @@ impl Control {
     }
 }
 
+fn shows_what_was_built_in(estimate: &Estimate, level: f64) -> bool {
+    estimate.p_leak <= level && estimate.holds(PER_OPERATION)
+}
+
 fn unread(reading: &Reading) -> Option<String> {
     match reading {
         Reading::Count(_) => None,
@@ -171,5 +176,33 @@ impl fmt::Display for Control {
             }
             Self::NotRun { reason } => write!(f, "the control did not run: {reason}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leak_of_one_within_the_level_is_what_was_built_in() {
+        let shows = |p_leak, lower, upper| {
+            let estimate = Estimate {
+                per_operation: 1.0,
+                lower: Some(lower),
+                upper: Some(upper),
+                at_least: None,
+                at_most: None,
+                p_leak,
+                p_over_release: 1.0,
+                p_lambda_star: 1.0,
+                sigma: None,
+                relabellings: 99_999,
+                exhaustive: false,
+            };
+            shows_what_was_built_in(&estimate, LEAK_LEVEL)
+        };
+        assert!(shows(LEAK_LEVEL, 1.0, 1.0));
+        assert!(!shows(LEAK_LEVEL.next_up(), 1.0, 1.0));
+        assert!(!shows(0.000_1, 1.01, 2.0) && !shows(0.000_1, 0.5, 0.99));
     }
 }

@@ -104,6 +104,30 @@ mod tests {
     }
 
     #[test]
+    fn bounds_of_eight_pairs_by_hand() {
+        // Of 256 labellings one is within 0.5 % and two are within 1 %, the observed one among them: the bounds are the last
+        // crossings but none and but one. These are the means, by 2 operations, of {1}, {1, 2}, … {64, 128}, {128}.
+        let estimate = estimate(&[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0]).unwrap();
+        assert_eq!((estimate.lower, estimate.upper), (Some(0.5), Some(64.0)));
+        assert_eq!((estimate.at_least, estimate.at_most), (Some(0.75), Some(48.0)));
+    }
+
+    #[test]
+    fn what_is_tolerated_is_neither_leak_nor_over_release() {
+        let of = |difference: f64| {
+            let memory = Resource::noisy("rss", "KiB of resident memory", 4.0, 0.5);
+            let estimate = Estimate::of(&[difference; 14], 2, &memory, Relabellings::All).unwrap();
+            (estimate.p_leak, estimate.p_over_release)
+        };
+        const LEAST: f64 = 1.0 / 16_384.0;
+        assert_eq!(of(0.0), (1.0, 1.0), "0 is between −0.5 and 0.5");
+        assert_eq!(of(1.0), (1.0, 1.0), "0.5 per operation");
+        assert_eq!(of(-1.0), (1.0, 1.0));
+        assert_eq!(of(2.0), (LEAST, 1.0));
+        assert_eq!(of(-2.0), (1.0, LEAST));
+    }
+
+    #[test]
     fn nothing_is_said_of_nothing() {
         assert_eq!(estimate(&[]), None);
         assert_eq!(estimate(&[3.0]).unwrap().sigma, None);

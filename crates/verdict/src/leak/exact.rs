@@ -298,8 +298,16 @@ mod tests {
             conclusion.sentence,
             "INCONCLUSIVE: descriptors: a reading is missing: permission denied"
         );
+        let missing = Reason::Obstacle {
+            resource: "descriptors".to_owned(),
+            obstacle: Obstacle::ReadingMissing {
+                reason: "permission denied".to_owned(),
+            },
+        };
+        assert_eq!(conclusion.reasons, [missing]);
         let leak = conclude(vec![references(0, 1), unread]);
         assert_eq!(leak.verdict, Verdict::Leak, "a leak stays one");
+        assert_eq!(leak.reasons, [], "of an inconclusive verdict alone");
         assert_eq!(conclude(vec![]).verdict, Verdict::Inconclusive);
     }
 
@@ -336,6 +344,27 @@ mod tests {
             ));
         }
         assert!(!control(vec![]).found(), "a control of nothing proves nothing");
+
+        let ceiling = "it stands at its ceiling";
+        for (before, after, reason) in [
+            (Reading::Missing("gone".to_owned()), Reading::Count(1), "gone"),
+            (Reading::Count(1), Reading::Missing("gone".to_owned()), "gone"),
+            (Reading::Count(1), Reading::Pegged, ceiling),
+        ] {
+            let resource = references(0, 0).resource;
+            let unread = Counted {
+                resource,
+                before,
+                after,
+            };
+            assert_eq!(
+                control(vec![unread]),
+                Control::ReadingMissing {
+                    resource: "user_references".to_owned(),
+                    reason: reason.to_owned()
+                }
+            );
+        }
 
         let blind = ExactConclusion::draw(compared(vec![references(0, 0)]), control(vec![references(0, 0)]));
         assert_eq!(blind.verdict, Verdict::Inconclusive);

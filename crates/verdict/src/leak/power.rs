@@ -194,6 +194,55 @@ mod tests {
     }
 
     #[test]
+    fn students_quantile_has_all_terms_but_the_fourth() {
+        // Quantiles at 0.1 % and 10 % one-sided, from the incomplete beta function to 40 digits. With so many degrees of freedom
+        // the expansion's third term is 4e-8, and the first that is left out 5e-11.
+        for (z, t) in [
+            (3.090_232_306_167_813_5, 3.098_402_163_912_923),
+            (1.281_551_565_544_600_5, 1.282_398_721_460_924_4),
+        ] {
+            let quantile = student_quantile(z, 1_000.0);
+            assert!((quantile - t).abs() < 1e-10, "{t}: {quantile}");
+        }
+    }
+
+    #[test]
+    fn the_formula_promises_no_more_than_students_test_and_hardly_less() {
+        // Means, in standard errors, that Student's test finds nine times of ten: by the noncentral t distribution, integrated.
+        for (pairs, level, exact) in [
+            (5, 0.1, 2.892_43),
+            (6, 0.05, 3.431_74),
+            (14, 0.01, 4.043_54),
+            (30, 0.001, 4.770_34),
+            (60, 0.001 / 8.0, 5.243_85),
+        ] {
+            let smallest = smallest_detectable(20.0, 100, pairs, level);
+            let errors = smallest * 100.0 * (pairs as f64).sqrt() / 20.0;
+            let above = errors / exact - 1.0;
+            assert!(
+                (0.0..0.25 / pairs as f64).contains(&above),
+                "{pairs} pairs: {above}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_tolerated_comes_on_top() {
+        let power = Power {
+            by_formula: 0.25,
+            by_injection: Some(0.5),
+        };
+        let above = power.above(0.125);
+        assert_eq!((above.by_formula, above.by_injection), (0.375, Some(0.625)));
+        assert_eq!(above.smallest(), 0.625);
+        let formula_alone = Power {
+            by_injection: None,
+            ..power
+        };
+        assert_eq!(formula_alone.above(0.125).smallest(), 0.375);
+    }
+
+    #[test]
     fn the_formula_shrinks_with_pairs_and_operations_down_to_whole_units() {
         let noisy = smallest_detectable(5.4, 100, 30, 0.001 / 8.0);
         assert!((0.05..0.06).contains(&noisy), "{noisy}");
