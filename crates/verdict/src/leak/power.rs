@@ -106,18 +106,11 @@ fn smallest_found(
     let operations = f64::from(operations_per_block);
     let found = |lambda: f64| is_found(differences, lambda * operations, level, seed.fork(FORK));
     // One unit in all is in one pair, which half of the relabellings leave alone.
-    let mut too_small = 1.0 / (operations * differences.len() as f64);
-    let mut enough = guess;
+    let one_unit = 1.0 / (operations * differences.len() as f64);
     const DOUBLINGS: usize = 10;
-    let mut doublings = 0;
-    while !found(enough) {
-        if doublings == DOUBLINGS {
-            return None;
-        }
-        doublings += 1;
-        too_small = enough;
-        enough *= 2.0;
-    }
+    let doubled = |&(_, enough): &(f64, f64)| Some((enough, 2.0 * enough));
+    let mut guesses = std::iter::successors(Some((one_unit, guess)), doubled).take(1 + DOUBLINGS);
+    let (mut too_small, mut enough) = guesses.find(|&(_, enough)| found(enough))?;
     while enough > PRECISION * too_small {
         let between = (enough * too_small).sqrt();
         if found(between) {
@@ -135,31 +128,29 @@ fn smallest_found(
 /// in whole units, by rounding up or down at random. The same random numbers serve every leak, so that a larger one is
 /// found where a smaller one is.
 fn is_found(differences: &[f64], per_block: f64, level: f64, seed: Seed) -> bool {
-    let misses_allowed = ((1.0 - POWER) * REPLICATES as f64).round() as u32;
-    let mut misses = 0;
-    for replicate in 0..REPLICATES {
-        let seed = seed.fork(replicate);
+    let is_missed = |replicate: &u64| {
+        let seed = seed.fork(*replicate);
         let mut random = seed.random();
         let leaky = differences.iter().map(|difference| {
-            let sign = if random.word() >> 63 == 1 { -1.0 } else { 1.0 };
+            let sign = if random.coin() { -1.0 } else { 1.0 };
             sign * difference + (per_block + random.uniform()).floor()
         });
-        if !is_leak(&leaky.collect::<Vec<f64>>(), level, seed) {
-            misses += 1;
-            if misses > misses_allowed {
-                return false;
-            }
-        }
-    }
-    true
+        !is_leak(&leaky.collect::<Vec<f64>>(), level, seed)
+    };
+    let misses_allowed = ((1.0 - POWER) * REPLICATES as f64).round() as usize;
+    let one_too_many = (0..REPLICATES).filter(is_missed).nth(misses_allowed);
+    one_too_many.is_none()
+}
+
+/// The fewest relabellings that can tell a leak: two labellings are within the level, the observed one and another.
+fn fewest_relabellings(level: f64) -> u32 {
+    (2.0 / level).ceil() as u32 - 1
 }
 
 /// Whether p_up(0) ≤ level, by the fewest relabellings that can tell.
 fn is_leak(differences: &[f64], level: f64, seed: Seed) -> bool {
     let pairs = differences.len();
-    // Two labellings are within the level, the observed one and another.
-    let count = (2.0 / level).ceil() as u32 - 1;
-    let relabellings = Relabellings::choose(pairs, count, seed);
+    let relabellings = Relabellings::choose(pairs, fewest_relabellings(level), seed);
     let most = most_within(level, relabellings.count(pairs) + 1);
     let sums = SubsetSums::of(differences);
     let mut as_high = 1;
@@ -173,6 +164,10 @@ fn is_leak(differences: &[f64], level: f64, seed: Seed) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::super::randomisation::Crossings;
     use super::*;
 
     #[test]
@@ -259,6 +254,56 @@ mod tests {
         let found = smallest_found(&[0.0; 60], 100, 0.001 / 8.0, Seed(1), 13.0 / 6_000.0).unwrap();
         let units = found * 6_000.0;
         assert!((16.0..21.0).contains(&units), "{units}");
+    }
+
+    #[test]
+    fn the_guess_that_a_search_begins_with_changes_nothing() {
+        let found =
+            |differences: &[f64], guess| smallest_found(differences, 100, 0.001 / 8.0, Seed(1), guess);
+        let still = [0.0; 60];
+        let smallest = found(&still, 13.0 / 6_000.0).unwrap();
+        for guess in [0.000_5, 0.002, 0.02, 1.0] {
+            let ratio = found(&still, guess).unwrap() / smallest;
+            assert!((1.0 / PRECISION..PRECISION).contains(&ratio), "{guess}: {ratio}");
+        }
+
+        // One that is nearly too small a thousandfold, and one that is.
+        let mut random = Seed(9).random();
+        let noise: Vec<f64> = (0..30)
+            .map(|_| (60_000.0 * (random.uniform() - 0.5)).round())
+            .collect();
+        let smallest = found(&noise, 100.0).unwrap();
+        let ratio = found(&noise, smallest / 1_000.0).unwrap() / smallest;
+        assert!((1.0 / PRECISION..PRECISION).contains(&ratio), "{ratio}");
+        assert_eq!(found(&noise, smallest / PRECISION / 1_024.0), None);
+    }
+
+    #[test]
+    fn a_leak_that_the_experiment_has_is_not_taken_for_the_planted_one() {
+        let leaking = [50.0; 20];
+        assert!(!is_found(&leaking, 0.0, 0.001, Seed(1)));
+        assert!(!is_found(&leaking, 10.0, 0.001, Seed(1)), "it counts as noise");
+        assert!(is_found(&leaking, 60.0, 0.001, Seed(1)), "more than any of it");
+    }
+
+    #[test]
+    fn the_fewest_relabellings_are_those_of_which_one_may_be_as_extreme() {
+        for level in [0.3, 0.1, 0.01, 0.001, 0.001 / 3.0, 0.001 / 8.0] {
+            let labellings = fewest_relabellings(level) as usize + 1;
+            assert_eq!(most_within(level, labellings), 2, "{level}");
+            assert_eq!(most_within(level, labellings - 1), 1, "{level}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_leak_is_what_the_verdict_calls_one(d in vec(-4..=20_i32, 4..=10), level in 0.02..0.4) {
+            let d: Vec<f64> = d.into_iter().map(f64::from).collect();
+            let p = Crossings::of(&d, 1, Relabellings::All).p_up(0.0);
+            prop_assert_eq!(is_leak(&d, level, Seed(1)), p <= level);
+        }
     }
 
     #[test]

@@ -17,11 +17,11 @@ pub struct Seed(pub u64);
 pub struct SeedError(String);
 
 impl Seed {
-    /// Whether the coin puts the treated block of a pair first: the top bit of the pair's word in the sequence.
+    /// Whether the coin puts the treated block of a pair first: that of the pair's word in the sequence.
     #[must_use]
     pub fn treated_first(self, pair: usize) -> bool {
         let before = Random::GAMMA.wrapping_mul(pair as u64);
-        Random(self.0.wrapping_add(before)).word() >> 63 == 1
+        Random(self.0.wrapping_add(before)).coin()
     }
 
     /// Another seed, for another purpose.
@@ -85,6 +85,11 @@ impl Random {
         word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         word ^ (word >> 31)
+    }
+
+    /// A fair coin: the top bit of a word.
+    pub fn coin(&mut self) -> bool {
+        self.word() >> 63 == 1
     }
 
     /// Uniform in [0, 1), of 53 bits.
