@@ -222,14 +222,10 @@ impl Crossings {
 /// The greatest count whose share of `total` is at most `level`, by the comparison that p-values are judged with.
 pub(super) fn most_within(level: f64, total: usize) -> usize {
     let share = |count: usize| count as f64 / total as f64;
-    let mut count = (level * total as f64) as usize;
-    while share(count + 1) <= level {
-        count += 1;
-    }
-    while count > 0 && share(count) > level {
-        count -= 1;
-    }
-    count
+    // The product is rounded, so that its whole part may be one off.
+    let near = (level * total as f64) as usize;
+    let mut candidates = (near.saturating_sub(1)..=near + 1).rev();
+    candidates.find(|&count| share(count) <= level).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -408,6 +404,18 @@ mod tests {
             prop_assert_eq!(crossings.p_up(shift), p_up_by_definition(&d, shift));
             let mirrored: Vec<f64> = d.iter().map(|d| -d).collect();
             prop_assert_eq!(crossings.p_down(shift), p_up_by_definition(&mirrored, -shift));
+        }
+
+        #[test]
+        fn the_greatest_count_is_the_last_that_compares_as_within(
+            total in 1..200_000_usize,
+            part in 0.0..=1.0_f64,
+            nudge in prop::sample::select(vec![f64::next_down, |level| level, f64::next_up]),
+        ) {
+            let share = |count: usize| count as f64 / total as f64;
+            let level = nudge(share(1 + (part * (total - 1) as f64) as usize));
+            let count = most_within(level, total);
+            prop_assert!(share(count) <= level && share(count + 1) > level, "{level} of {total}: {count}");
         }
 
         #[test]
