@@ -51,6 +51,7 @@ enum Command {
     Docs(cmd::docs::Args),
     Selftest(cmd::selftest::Args),
     Sanitize(cmd::sanitize::Args),
+    Mutants(cmd::mutants::Args),
     Ci(cmd::ci::Args),
 }
 
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         Command::Docs(args) => cmd::docs::run(args),
         Command::Selftest(args) => cmd::selftest::run(&args),
         Command::Sanitize(args) => cmd::sanitize::run(&args),
+        Command::Mutants(args) => cmd::mutants::run(&args),
         Command::Ci(args) => cmd::ci::run(args),
     };
     match outcome {

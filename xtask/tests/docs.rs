@@ -56,6 +56,7 @@ fn modules_and_pages_that_are_named_are_there() {
         "docs/other-clients.md",
         "docs/results.md",
         "docs/performance.md",
+        "docs/mutants.md",
     ];
     for name in pages {
         let text = page(name);

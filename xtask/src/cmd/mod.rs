@@ -6,6 +6,7 @@ pub(crate) mod check_macos;
 pub(crate) mod ci;
 pub(crate) mod docs;
 pub(crate) mod lint;
+pub(crate) mod mutants;
 pub(crate) mod sanitize;
 pub(crate) mod selftest;
 pub(crate) mod setup;
