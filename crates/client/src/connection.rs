@@ -8,7 +8,7 @@ use anyhow::Context;
 use shakenfist_spice_protocol::constants::image_compression;
 use shakenfist_spice_protocol::link::H264Offer;
 use shakenfist_spice_renderer::channels::VolumeControl;
-use shakenfist_spice_renderer::session::{EVENT_CHANNEL_SIZE, INPUT_CHANNEL_SIZE, run_connection};
+use shakenfist_spice_renderer::session::{INPUT_CHANNEL_SIZE, run_connection};
 use shakenfist_spice_renderer::{
     ByteCounter, CancellationToken, ChannelEvent, ChannelSnapshots, LogConfig, SessionState, TrafficSink,
 };
@@ -25,6 +25,9 @@ const IMAGE_CACHE_BYTES: usize = 128 << 20;
 /// Recent images that GLZ compression refers to: more than the 3 Mi pixels that the renderer offers the
 /// server.
 const GLZ_DICTIONARY_BYTES: usize = 64 << 20;
+/// Events that may wait to be drained. One may hold a decoded image, which a few bytes can make 256 MiB large (the renderer's
+/// bound); the channels that draw wait meanwhile.
+const EVENTS_WAITING: usize = 4;
 /// How long a connection may take to wind down. The renderer looks at its cancel flag ten times a second, and
 /// not at all while it connects.
 const WIND_DOWN: Duration = Duration::from_millis(400);
@@ -100,7 +103,7 @@ impl Connection {
             channels,
             session,
         } = self;
-        let (event_tx, event_rx) = mpsc::channel(EVENT_CHANNEL_SIZE);
+        let (event_tx, event_rx) = mpsc::channel(EVENTS_WAITING);
         // Nothing is ever sent on these, but a channel of the session ends when its sender is gone.
         let (_input_tx, input_rx) = mpsc::channel(INPUT_CHANNEL_SIZE);
         let (_usb_tx, usb_rx) = mpsc::channel(1);
