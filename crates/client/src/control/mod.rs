@@ -8,5 +8,5 @@ mod socket;
 
 pub use companions::Companions;
 pub use methods::Methods;
-pub use server::serve;
+pub use server::{converse, serve};
 pub use socket::{BindError, ControlSocket};

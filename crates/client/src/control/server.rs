@@ -72,7 +72,11 @@ async fn turn_away(stream: UnixStream) {
 
 /// Answers one peer's requests, one after the other, until it hangs up or does not take an answer for so
 /// long.
-async fn converse(
+///
+/// # Errors
+///
+/// What reading and writing fail with, an answer that is not taken among it.
+pub async fn converse(
     stream: impl AsyncRead + AsyncWrite,
     methods: &Methods,
     write_timeout: Duration,
