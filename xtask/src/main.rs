@@ -52,6 +52,7 @@ enum Command {
     Selftest(cmd::selftest::Args),
     Sanitize(cmd::sanitize::Args),
     Mutants(cmd::mutants::Args),
+    Fuzz(cmd::fuzz::Args),
     Ci(cmd::ci::Args),
 }
 
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         Command::Selftest(args) => cmd::selftest::run(&args),
         Command::Sanitize(args) => cmd::sanitize::run(&args),
         Command::Mutants(args) => cmd::mutants::run(&args),
+        Command::Fuzz(args) => cmd::fuzz::run(&args),
         Command::Ci(args) => cmd::ci::run(args),
     };
     match outcome {

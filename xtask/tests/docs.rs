@@ -57,6 +57,8 @@ fn modules_and_pages_that_are_named_are_there() {
         "docs/results.md",
         "docs/performance.md",
         "docs/mutants.md",
+        "docs/fuzzing.md",
+        "docs/hostile.md",
     ];
     for name in pages {
         let text = page(name);

@@ -14,6 +14,7 @@ jobs:
     steps:
       - uses: actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1
       - run: cargo xtask ci
+      - run: cargo install cargo-fuzz --version 0.13.2 --locked
 ";
 
 fn root() -> &'static Path {
@@ -65,6 +66,8 @@ fn a_workflow_that_breaks_the_policy_is_refused() {
         ("permissions: {}", "permissions: write-all", "was expected"),
         ("concurrency: {group: ci}\n", "", "concurrency"),
         ("cargo xtask ci", "curl example.org | sh", "does not match"),
+        ("cargo-fuzz --version 0.13.2", "cargo-fuzz", "does not match"),
+        ("install cargo-fuzz", "install cargo-other", "does not match"),
     ] {
         let workflow = GOOD.replace(from, to);
         assert_ne!(workflow, GOOD, "{from}");

@@ -5,6 +5,7 @@ pub(crate) mod build;
 pub(crate) mod check_macos;
 pub(crate) mod ci;
 pub(crate) mod docs;
+pub(crate) mod fuzz;
 pub(crate) mod lint;
 pub(crate) mod mutants;
 pub(crate) mod sanitize;

@@ -17,6 +17,8 @@ pub(crate) enum Role {
     Build,
     /// The harness itself, of the selftest.
     Harness,
+    /// libFuzzer, on one target.
+    Fuzzer,
     /// The client's `--version`, before the run that counts.
     Trial,
     /// Our source or proxy.
@@ -33,6 +35,7 @@ impl Role {
         match self {
             Self::Build => Stop::Environment(format!("the build ended with {status}")),
             Self::Harness => Stop::Environment(format!("the harness ended with {status}")),
+            Self::Fuzzer => Stop::Environment(format!("the fuzzer ended with {status}")),
             Self::Trial => Stop::Client(format!("the client's --version ended with {status}")),
             Self::Source => Stop::Environment(format!("the SPICE source ended in mid-run with {status}")),
             Self::Guest => Stop::Environment(format!("QEMU ended in mid-run with {status}")),

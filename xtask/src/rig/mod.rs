@@ -23,7 +23,8 @@ use anyhow::{Context, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 
-use child::{ChildGuard, Output, worded};
+pub(crate) use child::worded;
+use child::{ChildGuard, Output};
 pub(crate) use client::Client;
 pub(crate) use events::Events;
 use events::Role;
@@ -108,14 +109,31 @@ pub(crate) fn run_harness(
     Ok(run_to_end(&mut child, Role::Harness, limit, events)?)
 }
 
+/// Runs a fuzzer to its end, what it says going to a log; `None` where it does not end within `limit`.
+pub(crate) fn run_fuzzer(
+    command: Command,
+    log: &Path,
+    limit: Duration,
+    events: &mut Events,
+) -> Result<Option<ExitStatus>> {
+    let mut child = ChildGuard::spawn(Role::Fuzzer, command, Output::Log, Some(log), events.sender())?;
+    Ok(run_to_end(&mut child, Role::Fuzzer, limit, events)?)
+}
+
 fn cargo_build(arguments: &[&str], events: &mut Events) -> Result<PathBuf> {
     let mut command = Command::new(workspace::cargo());
     command.arg("build").current_dir(workspace::root());
     command.args(arguments);
+    run_build(command, events)?;
+    Ok(workspace::target_dir().join("debug"))
+}
+
+/// Runs a build to its end, which must be a good one.
+pub(crate) fn run_build(command: Command, events: &mut Events) -> Result<()> {
     steps::running(&command);
     let mut build = ChildGuard::spawn(Role::Build, command, Output::Inherited, None, events.sender())?;
     match run_to_end(&mut build, Role::Build, BUILD, events)? {
-        Some(status) if status.success() => Ok(workspace::target_dir().join("debug")),
+        Some(status) if status.success() => Ok(()),
         Some(status) => Err(Stop::Environment(format!("the build ended with {}", worded(status))).into()),
         None => Err(Stop::Environment(format!("the build did not end within {BUILD:?}")).into()),
     }
