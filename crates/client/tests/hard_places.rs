@@ -214,6 +214,7 @@ fn a_client_that_was_stopped_goes_on_and_tells_the_time_as_it_was() {
     let mut server = Server::start(Config {
         rate: DrawRate::try_from(100).unwrap(),
         silence_limit: 4 * STOPPED,
+        link_deadline: 4 * STOPPED, // some channels may only be about to open
         ..Config::default()
     });
     let place = Place::new();

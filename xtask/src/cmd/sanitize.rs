@@ -147,11 +147,18 @@ impl Nightly {
             "--tests",
             "--no-fail-fast",
         ];
+        let suppressions = workspace::root()
+            .join("xtask/sanitize/thread-suppressions.txt")
+            .display()
+            .to_string();
         let skipped = SKIPPED.iter().flat_map(|name| ["--skip", name]);
         let tests = self
             .cargo(sanitizer, &what)
             .env("ASAN_OPTIONS", OPTIONS)
-            .env("TSAN_OPTIONS", "disable_coredump=0")
+            .env(
+                "TSAN_OPTIONS",
+                format!("disable_coredump=0:suppressions={suppressions}"),
+            )
             .arg("--")
             .args(skipped);
         Ok(tests.run().is_ok())
