@@ -45,12 +45,13 @@ const SKIPPED: [&str; 5] = [
 ];
 
 /// Nor under ThreadSanitizer: it hands signals on when it likes, has a thread of its own, and several times the memory.
-const SKIPPED_WITH_THREADS: [&str; 5] = [
+const SKIPPED_WITH_THREADS: [&str; 6] = [
     "signals_end",
     "a_signal_brings_a_report",
     "a_link_that_stalls",
     "a_census_counts_what_the_process_holds",
     "a_hundred_thousand_surfaces",
+    "resident_memory_is_that_of_proc_self_status",
 ];
 
 /// For tests of what a process holds: hardly any freed memory is kept from use, and limits of core dumps are left alone.
