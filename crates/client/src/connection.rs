@@ -142,12 +142,13 @@ impl Connection {
             image_compression::AUTO_GLZ,
         ));
 
-        let finished = tokio::select! {
-            () = stop.cancelled() => None,
-            () = session.lost() => None,
-            joined = &mut connection => Some(joined),
+        // A session that was lost stays lost, even if somebody asks for its end before that is looked at.
+        let (asked_to_stop, finished) = tokio::select! {
+            biased;
+            () = session.lost() => (false, None),
+            joined = &mut connection => (false, Some(joined)),
+            () = stop.cancelled() => (true, None),
         };
-        let asked_to_stop = stop.is_cancelled();
         cancel.store(true, Ordering::Relaxed);
         match finished {
             None => wind_down(connection).await,
