@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use comfy_table::{Cell, CellAlignment};
 
 use self::explained::{EXPLAINED, Explained};
-use self::outcome::{Mutant, Outcomes, Sorted};
+use self::outcome::{Mutant, Outcomes, Sorted, file_of};
 use crate::exit::{Exit, Stop};
 use crate::present::{FAILED, steps, table};
 use crate::workspace;
@@ -192,6 +192,7 @@ fn print(sorted: &Sorted<'_>) {
     println!("{table}");
     for Mutant { name, fate, .. } in &sorted.unexplained {
         println!("{FAILED}UNEXPLAINED{FAILED:#} {name}: {fate}");
+        println!("    again: cargo xtask mutants --file {}", file_of(name));
     }
     if !sorted.unexplained.is_empty() {
         println!("    remedy: a test that notices; where none should, the reason in {EXPLAINED}");

@@ -245,7 +245,7 @@ impl Nightly {
     }
 }
 
-/// Every path of a sample, and a census.
+/// Samples beside threads that are parked and threads that end, and a census.
 const REQUESTS: &str = concat!(
     r#"{"id": 1, "method": "sample", "params": {"count": 500}}"#,
     "\n",

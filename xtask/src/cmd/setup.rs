@@ -10,7 +10,7 @@ use crate::tools::{self, Host, TOOLS};
 /// Install what `ci` needs and this machine lacks; name what cannot be installed from here.
 ///
 /// Knows Debian 12, Ubuntu 24.04 and macOS (Homebrew). Elsewhere it names what is missing. A tool is there when it
-/// answers, wherever it lies.
+/// answers, wherever it lies, and is not older than what is wanted of it.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only tell what is there and what is missing.

@@ -93,7 +93,7 @@ impl Mutant {
 }
 
 /// The file of a `FILE:LINE:COLUMN` or of a `FILE: CHANGE`.
-fn file_of(name: &str) -> &str {
+pub(super) fn file_of(name: &str) -> &str {
     name.split(':').next().unwrap_or(name)
 }
 
