@@ -1,6 +1,6 @@
 //! Writes the seeds of the corpora: what a person knows of the formats, for the fuzzer to begin with.
 //!
-//! `cargo run -p fuzz --example seeds` writes them into `crates/fuzz/corpus`; files of other names stay.
+//! `cargo run -p fuzz --example seeds` writes them into `fuzz/corpus`; files of other names stay.
 
 use std::io::{Cursor, Write};
 use std::path::Path;

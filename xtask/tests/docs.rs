@@ -66,7 +66,7 @@ fn modules_and_pages_that_are_named_are_there() {
             let word = word.trim_end_matches(['.', ':']);
             let file = match word {
                 module if module.starts_with("macos/") && module.ends_with(".rs") => {
-                    format!("crates/metrics/src/{module}")
+                    format!("crates/runtime-metrics/src/{module}")
                 }
                 path if path.starts_with("crates/")
                     || path.starts_with("xtask/")

@@ -34,12 +34,12 @@ fn main() -> anyhow::Result<()> {
         ["--first", subject, threads, activity] => {
             cost::print_first(subject, threads.parse()?, activity.parse()?)
         }
-        _ => anyhow::bail!("usage: metrics-bench [--trial]"),
+        _ => anyhow::bail!("usage: bench [--trial]"),
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 fn main() {
-    eprintln!("metrics-bench measures on Linux alone");
+    eprintln!("bench measures on Linux alone");
     std::process::exit(2);
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 
 #[test]
 fn every_table_has_runtime_metrics_and_the_costs_have_the_floor() {
-    let run = Command::new(env!("CARGO_BIN_EXE_metrics-bench"))
+    let run = Command::new(env!("CARGO_BIN_EXE_bench"))
         .arg("--trial")
         .output()
         .expect("run");
@@ -29,10 +29,10 @@ fn every_table_has_runtime_metrics_and_the_costs_have_the_floor() {
 
 #[test]
 fn what_is_no_argument_is_refused() {
-    let run = Command::new(env!("CARGO_BIN_EXE_metrics-bench"))
+    let run = Command::new(env!("CARGO_BIN_EXE_bench"))
         .arg("--quick")
         .output()
         .expect("run");
     assert!(!run.status.success());
-    assert!(String::from_utf8_lossy(&run.stderr).contains("usage: metrics-bench"));
+    assert!(String::from_utf8_lossy(&run.stderr).contains("usage: bench"));
 }

@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit> {
     let cargo = workspace::cargo();
     let tables = cmd!(
         sh,
-        "{cargo} run --release --locked --package metrics-bench --features peers"
+        "{cargo} run --release --locked --package bench --features peers"
     )
     .read()?;
     if args.print {

@@ -15,7 +15,7 @@ use crate::workspace;
 
 /// Have libFuzzer look for input that the readers of strangers' words do not stand.
 ///
-/// It starts from crates/fuzz/corpus and crates/fuzz/regressions, and keeps what it learns below target/fuzz for the next
+/// It starts from fuzz/corpus and fuzz/regressions, and keeps what it learns below target/fuzz for the next
 /// run. Findings lie there too; docs/fuzzing.md tells what to do with one.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -27,7 +27,7 @@ pub(crate) struct Args {
     seconds: u64,
 }
 
-/// The binaries of crates/fuzz.
+/// The binaries of fuzz.
 const TARGETS: [&str; 5] = [
     "bounded_json",
     "client_spice",
@@ -73,7 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit> {
             findings += 1;
             let input = workspace::shown(Path::new(input));
             println!(
-                "    again: cargo +nightly fuzz run --fuzz-dir crates/fuzz --features libfuzzer {target} {input}"
+                "    again: cargo +nightly fuzz run --fuzz-dir fuzz --features libfuzzer {target} {input}"
             );
         }
     }
@@ -114,7 +114,7 @@ fn build(events: &mut Events) -> Result<PathBuf> {
             "fuzz",
             "build",
             "--fuzz-dir",
-            "crates/fuzz",
+            "fuzz",
             "--features",
             "libfuzzer",
         ])
@@ -135,7 +135,7 @@ fn fuzz(target: &str, binaries: &Path, seconds: u64, events: &mut Events) -> Res
         std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", workspace::shown(dir)))?;
     }
     let given =
-        ["corpus", "regressions"].map(|kind| workspace::root().join("crates/fuzz").join(kind).join(target));
+        ["corpus", "regressions"].map(|kind| workspace::root().join("fuzz").join(kind).join(target));
 
     let mut command = Command::new(binaries.join(target));
     command
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn the_targets_are_those_of_the_crate() {
         let manifest =
-            std::fs::read_to_string(workspace::root().join("crates/fuzz/Cargo.toml")).expect("its manifest");
+            std::fs::read_to_string(workspace::root().join("fuzz/Cargo.toml")).expect("its manifest");
         let manifest: toml::Table = manifest.parse().expect("TOML");
         let names: Vec<&str> = manifest["bin"]
             .as_array()

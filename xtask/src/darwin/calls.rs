@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-/// The functions and variables of libSystem that `crates/metrics/src/macos/xnu.rs` uses. All hang on one table of
+/// The functions and variables of libSystem that `crates/runtime-metrics/src/macos/xnu.rs` uses. All hang on one table of
 /// functions (`impl Kernel for Xnu`): a program that samples imports every one of them.
 pub(crate) const REQUIRED: &[&str] = &[
     "mach_port_deallocate",

@@ -64,7 +64,7 @@ pub(crate) fn linked(messages: &str) -> Vec<Linked> {
     linked
 }
 
-/// The name in a package id: `path+file:///crates/metrics#runtime-metrics@0.1.0`, or `…/crates/verdict#0.1.0` where the
+/// The name in a package id: `path+file:///crates/runtime-metrics#runtime-metrics@0.1.0`, or `…/crates/verdict#0.1.0` where the
 /// directory has the package's name.
 fn package_name(id: &str) -> &str {
     let (source, fragment) = id.split_once('#').unwrap_or((id, ""));
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn executables_are_found_among_cargos_messages() {
         let messages = r#"{"reason":"compiler-artifact","package_id":"registry+https://example.org/index#libc@0.2.1","target":{"kind":["lib"],"name":"libc"},"executable":null}
-{"reason":"compiler-artifact","package_id":"path+file:///w/crates/metrics#runtime-metrics@0.1.0","target":{"kind":["lib"],"name":"runtime_metrics"},"executable":"/t/runtime_metrics-1"}
+{"reason":"compiler-artifact","package_id":"path+file:///w/crates/runtime-metrics#runtime-metrics@0.1.0","target":{"kind":["lib"],"name":"runtime_metrics"},"executable":"/t/runtime_metrics-1"}
 {"reason":"compiler-artifact","package_id":"path+file:///w/crates/verdict#0.1.0","target":{"kind":["test"],"name":"assertions"},"executable":"/t/assertions-2"}
 {"reason":"build-script-executed","package_id":"x"}
 not JSON

@@ -1,4 +1,4 @@
-//! The quiet process of the exact tier (`crates/metrics/examples/quiet.rs`), or its leaking twin.
+//! The quiet process of the exact tier (`crates/runtime-metrics/examples/quiet.rs`), or its leaking twin.
 
 use std::path::Path;
 use std::process::Command;

@@ -105,7 +105,7 @@ stat::peak_rss_mb:              410
 
     const PANIC: &str = "\
 #16\tpulse  cov: 700 ft: 701 corp: 4/9b exec/s: 8 rss: 48Mb
-thread '<unnamed>' (77) panicked at crates/fuzz/src/json.rs:27:9:
+thread '<unnamed>' (77) panicked at fuzz/src/json.rs:27:9:
 9999 bytes taken, 300 were to be spent
 ==77== ERROR: libFuzzer: deadly signal
 SUMMARY: libFuzzer: deadly signal
@@ -129,7 +129,7 @@ Test unit written to oom-1
             ),
             (
                 PANIC,
-                "17 executions, 0 a second, coverage 700, corpus of 4; FINDING: panic at crates/fuzz/src/json.rs:27:9: \
+                "17 executions, 0 a second, coverage 700, corpus of 4; FINDING: panic at fuzz/src/json.rs:27:9: \
                  9999 bytes taken, 300 were to be spent",
             ),
             (
