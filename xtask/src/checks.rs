@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
-use verdict::{Assertion, Row};
+use checks::{Assertion, Row};
 
 use crate::workspace;
 

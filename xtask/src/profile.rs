@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
-use verdict::Row;
+use checks::Row;
 
 use crate::exit::Stop;
 use crate::workspace;

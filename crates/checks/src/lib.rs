@@ -1,13 +1,13 @@
 //! Judging, pure: jq assertions over evidence.
 //!
 //! An [`Assertion`] is a `.jq` file, compiled once. It [judges](Assertion::judge) one evidence, a JSON value, and yields
-//! [`Row`]s: each a claim, what was measured, what is allowed, and whether that passed. Nothing here does I/O, reads a
-//! clock or the environment, or knows the types that wrote the evidence: the same file gives the same rows with plain
-//! `jq -f FILE evidence.json`.
+//! [`Row`]s: each a claim, what was measured, what is allowed, and whether that passed. A [`Suite`] is all of them, embedded
+//! or read from a directory. Judging does no I/O, reads no clock and no environment, and does not know the types that wrote
+//! the evidence: the same file gives the same rows with plain `jq -f FILE evidence.json`.
 //!
 //! ```
 //! use serde_json::json;
-//! use verdict::{Assertion, Outcome, Tally};
+//! use checks::{Assertion, Outcome, Tally};
 //!
 //! let source = r#"
 //!     .threads | length
@@ -26,13 +26,13 @@ mod assertion;
 mod compile;
 mod edit;
 mod json;
-pub mod leak;
 mod outcome;
 mod row;
-pub mod seeded;
+mod suite;
 
 pub use assertion::{Assertion, JudgeError, MAX_ROWS};
 pub use compile::{CompileError, Problem};
 pub use edit::{Edit, EditError};
 pub use outcome::{Outcome, Tally};
 pub use row::{Allowed, Range, Row};
+pub use suite::{EMBEDDED, Suite, SuiteError};

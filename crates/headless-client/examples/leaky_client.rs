@@ -12,7 +12,7 @@ use headless_client::args::Args;
 use headless_client::fault_injection::{Spoil, spoil_with};
 use headless_client::report::Member;
 use serde_json::{Map, Value, json};
-use verdict::Edit;
+use checks::Edit;
 
 const METRICS: &str = "runtime-metrics.json";
 

@@ -3,8 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::Instant;
 
-use verdict::leak::simulated::{Background, Effect, experiment};
-use verdict::leak::{Analysis, Conduct, Design, Resource, Seed};
+use leak_test::simulated::{Background, Effect, experiment};
+use leak_test::{Analysis, Conduct, Design, Resource, Seed};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pairs = std::env::args().nth(1).map_or(Ok(400), |pairs| pairs.parse())?;

@@ -12,7 +12,7 @@ use super::experiment::{Experiment, Reading};
 use super::power::Power;
 use super::randomisation::{RELABELLINGS, Relabellings};
 use super::seed::Seed;
-use super::words::{count, figure};
+use super::format::{count, figure};
 use super::{CLEAN_LEVEL, LEAK_LEVEL, MIN_NOISY_MINUTES, MIN_PAIRS, MIN_UNITS};
 
 /// How the run went that an experiment was made in.

@@ -8,7 +8,7 @@ use super::estimate::Estimate;
 use super::exact::Comparison;
 use super::experiment::{Experiment, Reading};
 use super::randomisation::RELABELLINGS;
-use super::words::figure;
+use super::format::figure;
 use super::{LEAK_LEVEL, MIN_PAIRS};
 
 /// What the control leaks, by construction.

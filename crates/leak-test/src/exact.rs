@@ -9,7 +9,7 @@ use super::control::Control;
 use super::design::{Class, Resource};
 use super::experiment::Reading;
 use super::verdict::{Reason, Verdict, inconclusive};
-use super::words::{count, figure, list};
+use super::format::{count, figure, list};
 
 /// Two censuses of a quiet, warm process, and the operations between them.
 #[derive(Debug, Clone, PartialEq, Serialize)]

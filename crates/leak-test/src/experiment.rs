@@ -33,7 +33,7 @@ pub enum Block {
 ///
 /// ```
 /// use std::num::NonZeroU32;
-/// use verdict::leak::{Block, Design, Experiment, Reading, Resource, Seed};
+/// use leak_test::{Block, Design, Experiment, Reading, Resource, Seed};
 ///
 /// let design = Design {
 ///     seed: Seed(1),
@@ -51,7 +51,7 @@ pub enum Block {
 /// }
 /// let estimate = experiment.estimates(999).remove(0).expect("every reading is there");
 /// assert_eq!(estimate.per_operation, 0.05);
-/// # Ok::<(), verdict::leak::DesignError>(())
+/// # Ok::<(), leak_test::DesignError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Experiment {

@@ -1,4 +1,4 @@
-//! Whether operations leak, by experiment.
+//! Tests by experiment whether operations leak. Pure: no I/O, no clock, no platform code.
 //!
 //! Counts of a live process move by themselves, and trend tests take that for leaks. Here a coin decides which of two
 //! adjacent blocks of time performs operations and which idles; what the treated blocks gain over the idle ones, the
@@ -32,7 +32,7 @@ pub mod simulated;
 #[cfg(test)]
 mod tests;
 mod verdict;
-mod words;
+mod format;
 
 pub use analysis::{Analysis, Conduct, Disturbance, Finding, Obstacle, ResourceAnalysis};
 pub use control::Control;
@@ -45,7 +45,7 @@ pub use power::Power;
 pub use randomisation::RELABELLINGS;
 pub use seed::{Random, Seed, SeedError};
 pub use verdict::{Conclusion, Reason, Verdict};
-pub use words::figure;
+pub use format::figure;
 
 /// LEAK where p_up(0) is at most this by the number of resources judged.
 pub const LEAK_LEVEL: f64 = 0.001;

@@ -216,7 +216,7 @@ fn a_still_process_is_clean_and_the_sentence_says_what_was_proved() {
         format!(
             "CLEAN: a leak above 0.02 user references per sample is ruled out (99 %); {} would have been found \
              (90 % power); 6,000 samples, 60 pairs",
-            words::figure(detectable)
+            format::figure(detectable)
         )
     );
 }

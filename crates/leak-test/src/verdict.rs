@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::analysis::{Analysis, Disturbance, Finding, Obstacle, ResourceAnalysis};
 use super::control::Control;
-use super::words::{count, figure, list};
+use super::format::{count, figure, list};
 
 /// In a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

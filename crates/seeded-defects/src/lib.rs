@@ -1,18 +1,37 @@
 //! Seeded defects: what can be wrong, and exactly what must find it, as data.
 //!
-//! A [`Catalogue`] is `xtask/selftest/catalogue.toml`, whose head describes its tables. Whoever has the means to seed one of
-//! them reads it from here: the [cases](Catalogue::recorded) on recorded evidence are made here, the tables of the model
-//! kernel are for the tests of `runtime-metrics`, those of simulated soaks and living clients for `cargo xtask selftest`.
+//! [`catalogue`] is `catalogue.toml` of this crate, whose head describes its tables; [`good_evidence`] is the recorded evidence
+//! that the mutations start from. The [cases](Catalogue::recorded) on recorded evidence are made here; the tests of
+//! `runtime-metrics` seed the tables of the model kernel, `cargo xtask selftest` those of simulated soaks and of live clients.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::Edit;
+use checks::Edit;
 
 /// The reports of a run, in order.
 pub const LABELS: [&str; 3] = ["idle", "busy", "later"];
+
+/// The project's catalogue.
+///
+/// # Panics
+/// If `catalogue.toml` is invalid, which this crate's tests exclude.
+#[must_use]
+pub fn catalogue() -> Catalogue {
+    Catalogue::parse(include_str!("../catalogue.toml")).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The evidence of a run on Linux that passes every check: three reports, twelve threads, and under load one thread that
+/// starts inside the window and another that ends in it.
+///
+/// # Panics
+/// If `good-evidence.json` is not JSON, which this crate's tests exclude.
+#[must_use]
+pub fn good_evidence() -> Value {
+    serde_json::from_str(include_str!("../good-evidence.json")).expect("good-evidence.json is JSON")
+}
 
 /// Every defect, by where it is seeded.
 #[derive(Debug, Clone, Deserialize)]
@@ -434,6 +453,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_shipped_catalogue_makes_every_case() {
+        let cases = super::catalogue().recorded(&good_evidence()).unwrap();
+        assert!(cases.len() >= 100, "{}", cases.len());
+    }
 
     const HEAD: &str = "definitions = 'def double: . * 2;'\n";
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use anstream::println;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use verdict::leak::{Seed, Verdict};
+use leak_test::{Seed, Verdict};
 
 use crate::cmd::verify;
 use crate::environment::Environment;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use verdict::leak::{RELABELLINGS, Seed};
+use leak_test::{RELABELLINGS, Seed};
 
 use self::study::Study;
 use crate::exit::Exit;

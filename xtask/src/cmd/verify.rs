@@ -5,7 +5,7 @@ use anstream::println;
 use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use verdict::{Outcome, Row, Tally};
+use checks::{Outcome, Row, Tally};
 
 use crate::checks::{self, Checks};
 use crate::cmd::soak::duration as soak_duration;

@@ -5,7 +5,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 use report_reader::bounded_json::Budget;
 use serde_json::{Value, json};
-use verdict::{Outcome, Row, Tally};
+use checks::{Outcome, Row, Tally};
 
 use crate::checks::{self, Checks};
 use crate::cmd::verify;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anstream::println;
 use anyhow::{Context, Result};
-use verdict::{Outcome, Row};
+use checks::{Outcome, Row};
 
 use super::wording::{allowed, plain, shown};
 use crate::results::{Results, Verdict};

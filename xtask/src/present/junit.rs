@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
-use verdict::{Outcome, Row};
+use checks::{Outcome, Row};
 
 use super::wording::{allowed, plain, shown};
 use crate::results::{Results, Verdict};

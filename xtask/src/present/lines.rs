@@ -1,6 +1,6 @@
 //! Checks gathered over the reports: one line a check, one cell a report.
 
-use verdict::Row;
+use checks::Row;
 
 use super::wording::plain;
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use verdict::{Outcome, Row};
+use checks::{Outcome, Row};
 
 use super::lines::{by_reason, lines, relaxed};
 use super::wording::{allowed, percent, plain, shown};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use comfy_table::{Cell, Color};
-use verdict::Outcome;
-use verdict::leak::figure;
+use checks::Outcome;
+use leak_test::figure;
 
 use super::markdown::inline;
 use super::table;

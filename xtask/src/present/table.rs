@@ -2,7 +2,7 @@
 
 use anstream::{AutoStream, ColorChoice, println};
 use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
-use verdict::{Allowed, Outcome, Row};
+use checks::{Allowed, Outcome, Row};
 
 use super::FAILED;
 use super::lines::{by_reason, lines, relaxed};

@@ -1,7 +1,7 @@
 //! How figures are worded, alike in every view.
 
 use serde_json::Value;
-use verdict::{Allowed, Row};
+use checks::{Allowed, Row};
 
 /// What is allowed, with its unit.
 pub(super) fn allowed(row: &Row) -> String {

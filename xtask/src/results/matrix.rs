@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use verdict::{Outcome, Row};
+use checks::{Outcome, Row};
 
 use super::{Results, Verdict};
 

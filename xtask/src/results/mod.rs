@@ -15,7 +15,7 @@ use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use verdict::{Outcome, Row, Tally};
+use checks::{Outcome, Row, Tally};
 
 pub(crate) use self::artifacts::{Artifact, SOAK_PICTURES};
 pub(crate) use self::matrix::{Count, Matrix, MatrixLine};

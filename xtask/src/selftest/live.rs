@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-use verdict::Row;
-use verdict::seeded::{Catalogue, LABELS, Report, Simulated};
+use checks::Row;
+use seeded_defects::{Catalogue, LABELS, Report, Simulated};
 
 use super::recorded::wrong;
 use super::{Ground, SoundRun, Tally, Trial, difference};

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use verdict::seeded::Catalogue;
+use seeded_defects::Catalogue;
 
 pub(crate) use self::live::Live;
 pub(crate) use self::tally::Tally;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use serde_json::Value;
-use verdict::{Outcome, Row};
+use checks::{Outcome, Row};
 
 use super::{Ground, Seeds, SoundRun, Tally, Trial, difference};
 use crate::checks::{self, Checks};

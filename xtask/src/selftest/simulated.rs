@@ -2,9 +2,9 @@
 
 use std::num::NonZeroU32;
 
-use verdict::leak::simulated::{Background, Effect, experiment};
-use verdict::leak::{Analysis, Conclusion, Conduct, Control, Design, Resource, Seed, Verdict};
-use verdict::seeded::{Catalogue, Simulated};
+use leak_test::simulated::{Background, Effect, experiment};
+use leak_test::{Analysis, Conclusion, Conduct, Control, Design, Resource, Seed, Verdict};
+use seeded_defects::{Catalogue, Simulated};
 
 use super::{Ground, SoundRun, Tally, Trial};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anstream::println;
-use verdict::seeded::{Catalogue, Defect};
+use seeded_defects::{Catalogue, Defect};
 
 use super::{Ground, SoundRun, Trial};
 use crate::exit::Exit;

@@ -17,7 +17,7 @@ use std::path::Path;
 use anyhow::Result;
 use report_reader::bounded_json::Budget;
 use serde_json::{Value, json};
-use verdict::Row;
+use checks::Row;
 
 pub(crate) use self::origin::Origin;
 use self::session::Stamp;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde_json::json;
-use verdict::leak::{
+use leak_test::{
     Block, Comparison, Control, Counted, Design, ExactConclusion, Experiment, Reading, Seed,
 };
 

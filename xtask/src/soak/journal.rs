@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use verdict::leak::Resource;
+use leak_test::Resource;
 
 use super::look::Look;
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use verdict::leak::{Analysis, Block, Reading, Seed};
+use leak_test::{Analysis, Block, Reading, Seed};
 
 use super::LivePlan;
 use super::journal::Journal;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use verdict::leak::Reading;
+use leak_test::Reading;
 
 use super::resources::{Offsets, Tracked, readings};
 use crate::exit::Stop;

@@ -14,7 +14,7 @@
 //! | [`outcome`] | the verdict over both tiers, for people and for `results.json` |
 //! | [`picture`] | `soak.svg` |
 //!
-//! The statistics are `verdict::leak`'s.
+//! The statistics are `leak-test`'s.
 
 mod exact;
 mod journal;
@@ -32,7 +32,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 
 use anyhow::Result;
-use verdict::leak::{Seed, Verdict};
+use leak_test::{Seed, Verdict};
 
 use self::journal::Journal;
 use self::live::Operation;

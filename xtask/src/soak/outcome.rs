@@ -3,8 +3,8 @@
 use anstream::println;
 use comfy_table::Cell;
 use serde_json::{Value, json};
-use verdict::Row;
-use verdict::leak::{
+use checks::Row;
+use leak_test::{
     Analysis, Conclusion, CountRule, Difference, ExactConclusion, Finding, ResourceAnalysis, Verdict, figure,
 };
 
@@ -268,7 +268,7 @@ fn older_rule(rule: &CountRule) -> String {
 
 #[cfg(test)]
 mod tests {
-    use verdict::leak::{Comparison, Conduct, Control, Counted, Design, Experiment, Reading, Resource, Seed};
+    use leak_test::{Comparison, Conduct, Control, Counted, Design, Experiment, Reading, Resource, Seed};
 
     use super::*;
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use verdict::leak::{
+use leak_test::{
     Analysis, Block, Conduct, Design, Experiment, Finding, MIN_PAIRS, Reading, ResourceAnalysis, Seed, figure,
 };
 

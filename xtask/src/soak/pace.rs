@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
-use verdict::leak::MIN_PAIRS;
+use leak_test::MIN_PAIRS;
 
 /// So many pairs are aimed at in a short run, where blocks grow with the run.
 const FEW_PAIRS: u32 = 60;

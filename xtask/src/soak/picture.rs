@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use svg::Document;
 use svg::node::element::{Circle, Group, Line, Polyline, Rectangle, Style, Text, Title};
-use verdict::leak::{Block, Reading, ResourceAnalysis, figure};
+use leak_test::{Block, Reading, ResourceAnalysis, figure};
 
 use super::live::{Step, Trial};
 use super::outcome::Outcome;
@@ -296,7 +296,7 @@ fn rounded(place: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use verdict::leak::{Analysis, Conduct, Design, Experiment, Resource, Seed};
+    use leak_test::{Analysis, Conduct, Design, Experiment, Resource, Seed};
 
     use super::super::live::Facts;
     use super::*;

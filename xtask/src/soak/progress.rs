@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use verdict::leak::{Class, Estimate, Experiment, figure};
+use leak_test::{Class, Estimate, Experiment, figure};
 
 use super::pace::TimeBox;
 use crate::present::steps;
@@ -108,7 +108,7 @@ fn bounds(estimate: Option<&Estimate>) -> String {
 mod tests {
     use std::num::NonZeroU32;
 
-    use verdict::leak::{Block, Design, Reading, Resource, Seed};
+    use leak_test::{Block, Design, Reading, Resource, Seed};
 
     use super::*;
 

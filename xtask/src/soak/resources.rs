@@ -1,7 +1,7 @@
 //! What could leak, where it is counted, and which fault shows that the count moves.
 
 use serde_json::Value;
-use verdict::leak::{Class, Reading, Resource};
+use leak_test::{Class, Reading, Resource};
 
 use crate::observe::{Count, Holdings};
 

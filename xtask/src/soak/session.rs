@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use verdict::leak::{
+use leak_test::{
     Analysis, Block, Class, Conduct, Design, Estimate, Experiment, MIN_NOISY_MINUTES, MIN_PAIRS, Reading,
     Resource, Seed,
 };

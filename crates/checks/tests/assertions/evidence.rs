@@ -1,21 +1,11 @@
 //! Evidence that passes, and what the catalogue of seeded defects makes of it.
 
 use serde_json::Value;
-use verdict::seeded::{Case, Catalogue};
-
-fn good() -> Value {
-    serde_json::from_str(include_str!("../good-evidence.json")).expect("the fixture is JSON")
-}
-
-fn catalogue() -> Catalogue {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../xtask/selftest/catalogue.toml");
-    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    Catalogue::parse(&text).unwrap_or_else(|error| panic!("{error}"))
-}
+use seeded_defects::{Case, catalogue, good_evidence};
 
 fn base(name: &str) -> Value {
     let mut bases = catalogue()
-        .bases(&good())
+        .bases(&good_evidence())
         .unwrap_or_else(|error| panic!("{error}"));
     bases.remove(name).expect(name)
 }
@@ -39,6 +29,6 @@ pub(crate) fn strict() -> Value {
 /// The defects of recorded evidence, and what is sound.
 pub(crate) fn cases() -> Vec<Case> {
     catalogue()
-        .recorded(&good())
+        .recorded(&good_evidence())
         .unwrap_or_else(|error| panic!("{error}"))
 }

@@ -1,4 +1,4 @@
-//! The same files under plain jq: `jq -f xtask/assertions/3-cpu.jq evidence.json`.
+//! The same files under plain jq: `jq -f crates/checks/assertions/3-cpu.jq evidence.json`.
 
 use std::io::{ErrorKind, Write};
 use std::process::{Command, Stdio};
@@ -6,12 +6,14 @@ use std::thread;
 
 use serde_json::{Deserializer, Value};
 
-use crate::{FILES, assertions, evidence, evidence::cases, path};
+use checks::EMBEDDED;
+
+use crate::{assertions, evidence, evidence::cases};
 
 /// What jq makes of several evidences after one another; `None` where there is no jq.
-fn jq(file: &str, evidences: &[Value]) -> Option<Vec<Value>> {
+fn jq(file: &str, source: &str, evidences: &[Value]) -> Option<Vec<Value>> {
     let spawned = Command::new("jq")
-        .args(["-c", "-f", &path(file)])
+        .args(["-c", source])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn();
@@ -57,8 +59,8 @@ fn plain_jq_gives_the_same_rows() {
     let mut evidences = vec![evidence::linux(), evidence::macos(), evidence::strict()];
     evidences.extend(cases().into_iter().map(|case| case.evidence));
 
-    for (file, assertion) in FILES.iter().zip(assertions()) {
-        let Some(theirs) = jq(file, &evidences) else {
+    for ((file, source), assertion) in EMBEDDED.iter().zip(assertions()) {
+        let Some(theirs) = jq(file, source, &evidences) else {
             assert!(
                 std::env::var_os("CI").is_none(),
                 "jq is not installed, and CI needs it"

@@ -8,32 +8,14 @@ mod published_formula;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use verdict::{Assertion, Outcome, Row, Tally};
+use checks::{Assertion, EMBEDDED, Outcome, Row, Tally};
 
 use crate::evidence::cases;
 
-/// The assertion files, by their test's number less one.
-const FILES: [&str; 6] = [
-    "1-variant.jq",
-    "2-available.jq",
-    "3-cpu.jq",
-    "4-memory.jq",
-    "5-uptime.jq",
-    "6-threads.jq",
-];
-
-fn path(file: &str) -> String {
-    format!("{}/../../xtask/assertions/{file}", env!("CARGO_MANIFEST_DIR"))
-}
-
 fn assertions() -> Vec<Assertion> {
-    FILES
-        .into_iter()
-        .map(|file| {
-            let source =
-                std::fs::read_to_string(path(file)).unwrap_or_else(|e| panic!("{}: {e}", path(file)));
-            Assertion::compile(file, &source).unwrap_or_else(|e| panic!("{e}"))
-        })
+    EMBEDDED
+        .iter()
+        .map(|(file, source)| Assertion::compile(*file, source).unwrap_or_else(|e| panic!("{e}")))
         .collect()
 }
 
@@ -68,7 +50,7 @@ fn good_evidence_passes() {
 
 #[test]
 fn every_row_says_what_where_and_what_to_do() {
-    for (file, assertion) in FILES.iter().zip(assertions()) {
+    for ((file, _), assertion) in EMBEDDED.iter().zip(assertions()) {
         for row in assertion.judge(&evidence::macos()).unwrap() {
             assert!(
                 row.check.starts_with(&file[..2].replace('-', ".")),
@@ -112,14 +94,15 @@ fn every_check_has_a_defect_that_fails_it() {
     let never_failed: Vec<_> = all.difference(&seeded).collect();
     assert!(
         never_failed.is_empty(),
-        "seed a defect in xtask/selftest/catalogue.toml for each of {never_failed:?}"
+        "seed a defect in crates/seeded-defects/catalogue.toml for each of {never_failed:?}"
     );
 }
 
 #[test]
 fn every_test_has_defects_that_fail_it_alone() {
     let cases = cases();
-    for number in 1..=6 {
+    for (file, _) in EMBEDDED {
+        let number = file.split('-').next().expect("a name begins with its number");
         let of_this_test = |check: &String| check.starts_with(&format!("{number}."));
         let alone = cases
             .iter()

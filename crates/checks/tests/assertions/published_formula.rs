@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use mach_model::{Config, Cpu, Model};
-use verdict::Outcome;
+use checks::Outcome;
 
 use crate::{assertions, checks, evidence, judge};
 

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
 
-use verdict::leak::power::smallest_detectable;
-use verdict::leak::simulated::{Background, Effect, experiment};
-use verdict::leak::{
+use leak_test::power::smallest_detectable;
+use leak_test::simulated::{Background, Effect, experiment};
+use leak_test::{
     CLEAN_LEVEL, CountRule, Design, Estimate, Experiment, LEAK_LEVEL, Reading, Resource, Seed,
 };
 

@@ -1,8 +1,8 @@
 //! Many runs as a page.
 
 use maud::{Markup, html};
-use verdict::Outcome;
-use verdict::leak::figure;
+use checks::Outcome;
+use leak_test::figure;
 
 use super::{document, scrolling};
 use crate::present::matrix::counted;

@@ -7,7 +7,7 @@ pub(crate) mod matrix;
 mod threads;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use verdict::{Allowed, Outcome, Row};
+use checks::{Allowed, Outcome, Row};
 
 use super::lines::{by_reason, lines, relaxed};
 use super::wording::{allowed, percent, plain, short, shown};
@@ -255,7 +255,7 @@ fn soak_section(soak: &Soak, picture: Option<&str>) -> Markup {
 }
 
 fn experiment_table(number: usize, experiment: &Experiment) -> Markup {
-    let figure = |figure: Option<f64>| figure.map(verdict::leak::figure).unwrap_or_default();
+    let figure = |figure: Option<f64>| figure.map(leak_test::figure).unwrap_or_default();
     let label = format!("Experiment {number}");
     let table = html! {
         table {

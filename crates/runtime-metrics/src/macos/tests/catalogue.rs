@@ -8,17 +8,8 @@ use std::fs::OpenOptions;
 use std::io::Write;
 
 use serde_json::json;
-use verdict::seeded::Catalogue;
 
-/// Included, for under Miri no file can be read.
-const TEXT: &str = include_str!(concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../xtask/selftest/catalogue.toml"
-));
-
-pub(super) fn catalogue() -> Catalogue {
-    Catalogue::parse(TEXT).unwrap_or_else(|error| panic!("{error}"))
-}
+pub(super) use seeded_defects::catalogue;
 
 /// What was found of the defects, or of what has none.
 #[derive(Default)]

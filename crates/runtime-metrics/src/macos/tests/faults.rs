@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use mach_model::{Call, Config, kern};
-use verdict::leak::{Comparison, Control, Counted, ExactConclusion, Reading, Resource, Verdict};
+use leak_test::{Comparison, Control, Counted, ExactConclusion, Reading, Resource, Verdict};
 
 use super::catalogue::{Findings, catalogue};
 use super::faulty::{Fault, Faulty};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mach_model::{Config, Cpu, Model};
 use serde_json::Value;
-use verdict::leak::{
+use leak_test::{
     Analysis, Block, Conclusion, Conduct, Control, Design, Experiment, Reading, Resource, Seed, Verdict,
 };
 
