@@ -1,103 +1,66 @@
-//! How figures are worded, alike in every view.
+//! Steps as they run.
 
-use serde_json::Value;
-use checks::{Allowed, Row};
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::Command;
 
-/// What is allowed, with its unit.
-pub(super) fn allowed(row: &Row) -> String {
-    match (&row.allowed, &row.unit) {
-        (Allowed::Range(_), Some(unit)) => format!("{} {unit}", bounds(row)),
-        _ => bounds(row),
-    }
+use anstream::eprintln;
+
+use super::DIMMED;
+
+/// One line on what happens now.
+pub(crate) fn say(what: &str) {
+    eprintln!("{what}");
 }
 
-/// A range as `min … max`, anything else as it is.
-pub(super) fn bounds(row: &Row) -> String {
-    let range = match &row.allowed {
-        Allowed::Value(value) => return shown(value),
-        Allowed::Range(range) => range,
+/// Echoes a child's command line, so that it can be run again by hand.
+pub(crate) fn running(command: &Command) {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    // As it would be typed from the checkout.
+    let words = words.map(|word| quoted(OsStr::new(&crate::workspace::shown(Path::new(word)))));
+    eprintln!("{DIMMED}$ {}{DIMMED:#}", words.collect::<Vec<_>>().join(" "));
+}
+
+/// The end of a log, for a failure.
+pub(crate) fn log_tail(path: &Path) {
+    const LINES: usize = 15;
+    let Ok(text) = std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()) else {
+        return;
     };
-    match (range.min, range.max) {
-        (Some(min), Some(max)) => format!("{} … {}", short(min), short(max)),
-        (Some(min), None) => format!("≥ {}", short(min)),
-        (None, Some(max)) => format!("≤ {}", short(max)),
-        (None, None) => unreachable!("verdict refuses a range without a bound"),
+    let lines: Vec<&str> = text.lines().collect();
+    eprintln!("{}, last lines:", crate::workspace::shown(path));
+    if lines.is_empty() {
+        eprintln!("{DIMMED}  (empty){DIMMED:#}");
+    }
+    for line in &lines[lines.len().saturating_sub(LINES)..] {
+        eprintln!("{DIMMED}  {line}{DIMMED:#}");
     }
 }
 
-/// A figure to two places, without trailing zeros; by its power of ten where it would be longer than anybody reads.
-pub(super) fn short(figure: f64) -> String {
-    if figure.abs() >= 1e15 {
-        return format!("{figure:.2e}");
-    }
-    let text = format!("{figure:.2}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-/// A value for people: figures to two places, text without quotes.
-pub(super) fn shown(value: &Value) -> String {
-    match value {
-        Value::Number(number) => number.as_f64().map_or_else(|| number.to_string(), short),
-        Value::String(text) => plain(text),
-        Value::Array(items) if items.is_empty() => "none".to_owned(),
-        Value::Array(items) => items.iter().map(shown).collect::<Vec<_>>().join(", "),
-        other => plain(&other.to_string()),
-    }
-}
-
-/// A CPU figure, or a dash.
-pub(super) fn percent(figure: Option<f64>) -> String {
-    figure.map_or_else(|| "–".to_owned(), |percent| format!("{percent:.1}"))
-}
-
-/// Text of others on one line and without what a terminal, a log reader or a table would take for a command.
-pub(super) fn plain(text: &str) -> String {
-    const LONGEST: usize = 400;
-    let shown: String = text.chars().take(LONGEST).flat_map(visible).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        format!("{shown}…")
+/// A word as a shell would read it back.
+pub(crate) fn quoted(word: &OsStr) -> String {
+    let word = word.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.into_owned()
     } else {
-        shown
+        format!("'{}'", word.replace('\'', r"'\''"))
     }
-}
-
-/// Control and format characters (escapes, line ends, changes of writing direction) as Rust writes them.
-fn visible(c: char) -> impl Iterator<Item = char> {
-    let formats =
-        matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-    let escaped = (c.is_control() || formats).then(|| c.escape_default());
-    let itself = if escaped.is_none() { Some(c) } else { None };
-    escaped.into_iter().flatten().chain(itself)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
-    fn values_are_short() {
-        for (value, expected) in [
-            (json!(3), "3"),
-            (json!(2.50), "2.5"),
-            (json!(2.0), "2"),
-            (json!(1e300), "1.00e300"),
-            (json!("x"), "x"),
-            (json!([1, "a"]), "1, a"),
-            (json!([]), "none"),
-            (json!("a\n::error::b\u{1b}[2J"), r"a\n::error::b\u{1b}[2J"),
-            (json!({"a": "b\n"}), r#"{"a":"b\n"}"#),
+    fn words_survive_a_shell() {
+        for (word, expected) in [
+            ("a-b/c=1", "a-b/c=1"),
+            ("", "''"),
+            ("a b", "'a b'"),
+            ("it's", r"'it'\''s'"),
         ] {
-            assert_eq!(shown(&value), expected);
+            assert_eq!(quoted(OsStr::new(word)), expected);
         }
-    }
-
-    #[test]
-    fn text_of_others_stays_on_its_line_and_is_cut() {
-        assert_eq!(plain("tokio-rt-worker ü 日"), "tokio-rt-worker ü 日");
-        assert_eq!(plain("a\tb\u{202e}c\u{85}"), r"a\tb\u{202e}c\u{85}");
-        let long = plain(&"x".repeat(5000));
-        assert!(long.chars().count() == 401 && long.ends_with('…'));
     }
 }
