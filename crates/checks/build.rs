@@ -10,7 +10,13 @@ fn main() {
     let dir = Path::new(&env::var("CARGO_MANIFEST_DIR").expect("set by cargo")).join("assertions");
     let entries = fs::read_dir(&dir).expect("a directory of assertions");
     let mut names: Vec<String> = entries
-        .map(|entry| entry.expect("listed").file_name().into_string().expect("a name in UTF-8"))
+        .map(|entry| {
+            entry
+                .expect("listed")
+                .file_name()
+                .into_string()
+                .expect("a name in UTF-8")
+        })
         .filter(|name| name.ends_with(".jq"))
         .collect();
     names.sort();

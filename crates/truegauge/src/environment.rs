@@ -6,8 +6,6 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use xshell::{Shell, cmd};
 
-use crate::workspace;
-
 /// The machine, as it stands in the evidence and in the results. What is not known is absent.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Environment {
@@ -37,7 +35,8 @@ pub(crate) struct Environment {
 const BUILDS_WITH: [&str; 4] = ["rustc", "cargo", "cc", "c++"];
 
 impl Environment {
-    pub(crate) fn read() -> Self {
+    /// Reads this machine, and the revision and tools of the checkout that the client was built from, where there is one.
+    pub(crate) fn read(checkout: Option<&Path>) -> Self {
         let uname = rustix::system::uname();
         let text = |s: &std::ffi::CStr| s.to_string_lossy().into_owned();
         Self {
@@ -48,8 +47,8 @@ impl Environment {
             cpu: cpu(),
             logical_cpus: std::thread::available_parallelism().ok().map(usize::from),
             sip: sip(),
-            git_revision: git_revision(),
-            tools: tools(),
+            git_revision: checkout.and_then(git_revision),
+            tools: checkout.map(|_| tools()).unwrap_or_default(),
         }
     }
 
@@ -137,12 +136,11 @@ fn field(text: &str, key: &str, separator: char) -> Option<String> {
 }
 
 /// The revision, with `+` where the work tree differs from it.
-fn git_revision() -> Option<String> {
+fn git_revision(checkout: &Path) -> Option<String> {
     let sh = Shell::new().ok()?;
-    let root: &Path = workspace::root();
     let describe = cmd!(
         sh,
-        "git -C {root} describe --always --dirty=+ --abbrev=12 --exclude *"
+        "git -C {checkout} describe --always --dirty=+ --abbrev=12 --exclude *"
     );
     describe.quiet().ignore_stderr().read().ok()
 }
@@ -161,7 +159,7 @@ mod tests {
 
     #[test]
     fn this_machine_is_told() {
-        let environment = Environment::read();
+        let environment = Environment::read(Some(Path::new(".")));
         assert_eq!(environment.os, std::env::consts::OS);
         assert!(environment.logical_cpus > Some(0) && environment.kernel.is_some());
         assert!(

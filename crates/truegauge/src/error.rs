@@ -7,20 +7,24 @@ use report_reader::Faulty;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exit {
+pub enum Exit {
+    /// Everything that was judged passed.
     Pass = 0,
+    /// A check failed, an operation leaks, or the client died.
     Fail = 1,
+    /// Usage or environment: nothing is known of the client.
     Environment = 2,
+    /// The run could not decide.
     Inconclusive = 3,
 }
 
 impl Exit {
     /// The exit code that an error asks for: whatever nobody blamed on the client is the environment's.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
-        match error.downcast_ref::<Stop>() {
-            Some(Stop::Client(_)) => Self::Fail,
-            Some(Stop::Interrupted | Stop::TimeUp) => Self::Inconclusive,
-            Some(Stop::Environment(_)) | None => Self::Environment,
+        match error.downcast_ref::<RunError>() {
+            Some(RunError::Client(_)) => Self::Fail,
+            Some(RunError::Interrupted | RunError::TimeUp) => Self::Inconclusive,
+            Some(RunError::Environment(_)) | None => Self::Environment,
         }
     }
 }
@@ -33,7 +37,7 @@ impl From<Exit> for ExitCode {
 
 /// Why a run ended before its verdict.
 #[derive(Debug)]
-pub(crate) enum Stop {
+pub enum RunError {
     /// The client is at fault: that is a failed run.
     Client(String),
     /// The harness, the source or the machine is at fault: nothing is known of the client.
@@ -44,7 +48,7 @@ pub(crate) enum Stop {
     TimeUp,
 }
 
-impl fmt::Display for Stop {
+impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Client(what) | Self::Environment(what) => f.write_str(what),
@@ -54,10 +58,10 @@ impl fmt::Display for Stop {
     }
 }
 
-impl std::error::Error for Stop {}
+impl std::error::Error for RunError {}
 
 /// A report that is at fault is the client's fault.
-impl From<Faulty> for Stop {
+impl From<Faulty> for RunError {
     fn from(fault: Faulty) -> Self {
         Self::Client(fault.to_string())
     }
@@ -71,11 +75,11 @@ mod tests {
 
     #[test]
     fn the_cause_chooses_the_code_through_any_context() {
-        let of = |stop: Stop| Exit::of(&Err::<(), _>(stop).context("while verifying").unwrap_err());
-        assert_eq!(of(Stop::Client("died".into())), Exit::Fail);
-        assert_eq!(of(Stop::Environment("no port".into())), Exit::Environment);
-        assert_eq!(of(Stop::Interrupted), Exit::Inconclusive);
-        assert_eq!(of(Stop::TimeUp), Exit::Inconclusive);
+        let of = |stop: RunError| Exit::of(&Err::<(), _>(stop).context("while verifying").unwrap_err());
+        assert_eq!(of(RunError::Client("died".into())), Exit::Fail);
+        assert_eq!(of(RunError::Environment("no port".into())), Exit::Environment);
+        assert_eq!(of(RunError::Interrupted), Exit::Inconclusive);
+        assert_eq!(of(RunError::TimeUp), Exit::Inconclusive);
         assert_eq!(Exit::of(&anyhow::anyhow!("no such file")), Exit::Environment);
     }
 }

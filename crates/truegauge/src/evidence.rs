@@ -8,12 +8,12 @@ use report_reader::bounded_json::Budget;
 use serde_json::{Value, json};
 
 use crate::environment::Environment;
-use crate::exit::Stop;
-use crate::observe::{Between, Observation, Window, monotonic_ns};
-use crate::plan::Thresholds;
-use crate::present::files;
+use crate::error::RunError;
+use crate::observe::{Observation, Window, WindowBounds, monotonic_ns};
+use crate::output::files;
 use crate::profile::Reports;
-use crate::rig::Filed;
+use crate::rig::FiledReport;
+use crate::thresholds::Thresholds;
 
 /// The evidence of one run, as it grows.
 pub(crate) struct Evidence(Value);
@@ -27,6 +27,8 @@ pub(crate) struct Head<'a> {
     pub(crate) thresholds: &'a Thresholds,
     pub(crate) client: Value,
     pub(crate) source: Value,
+    /// The identity of every binary that takes part, by role.
+    pub(crate) binaries: Value,
 }
 
 impl Evidence {
@@ -38,6 +40,7 @@ impl Evidence {
             "thresholds": head.thresholds,
             "client": head.client,
             "source": head.source,
+            "binaries": head.binaries,
             "reports": [],
         }))
     }
@@ -91,19 +94,21 @@ impl Evidence {
 /// One report, read.
 pub(crate) struct Report {
     label: &'static str,
-    filed: Filed,
+    filed: FiledReport,
     metrics: Value,
     members: Value,
 }
 
 impl Report {
     /// Keeps the zip as `dir/<label>.zip` and reads it.
-    pub(crate) fn read(label: &'static str, filed: Filed, dir: &Path) -> Result<Self> {
+    pub(crate) fn read(label: &'static str, filed: FiledReport, dir: &Path) -> Result<Self> {
         let kept = dir.join(format!("{label}.zip"));
         std::fs::rename(&filed.path, &kept)
             .with_context(|| format!("cannot keep {}", filed.path.display()))?;
         let report = ReportZip::open(&kept)?;
-        let (metrics, members) = report.into_evidence(&mut Budget::default()).map_err(Stop::from)?;
+        let (metrics, members) = report
+            .into_evidence(&mut Budget::default())
+            .map_err(RunError::from)?;
         Ok(Self {
             label,
             filed,
@@ -139,7 +144,7 @@ impl Report {
 impl Report {
     /// Between which moments a window lies that the report does not claim, or why that cannot be told: after the trigger,
     /// before the zip appeared, and before the time at which the report says that it was written.
-    pub(crate) fn window_from_outside(&self, reports: &Reports) -> Result<Between, String> {
+    pub(crate) fn window_from_outside(&self, reports: &Reports) -> Result<WindowBounds, String> {
         let nominal_ms = self.metrics["sample_window_ms"]
             .as_f64()
             .filter(|ms| (1.0..=3_600_000.0).contains(ms));
@@ -155,7 +160,7 @@ impl Report {
             }
             latest_ns = latest_ns.min(latest);
         }
-        Ok(Between {
+        Ok(WindowBounds {
             earliest_ns: self.filed.triggered_ns,
             latest_ns,
             length_ns: length_ns as u64,
@@ -185,7 +190,7 @@ mod tests {
     use super::*;
 
     fn report(metadata: Value) -> Report {
-        let filed = Filed {
+        let filed = FiledReport {
             path: PathBuf::new(),
             triggered_ns: 100,
             appeared_ns: 200,

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
 use checks::Row;
+use serde::Deserialize;
 
-use crate::exit::Stop;
-use crate::workspace;
+use crate::error::RunError;
 
 /// Everything that the harness knows of a client.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -22,7 +21,7 @@ pub(crate) struct Profile {
     pub(crate) stop: StopSpec,
     pub(crate) load: Option<Load>,
     #[serde(default)]
-    pub(crate) relax: Vec<Relaxation>,
+    pub(crate) relax: Vec<Waiver>,
     /// Where the profile lies: what it names by a relative path lies beside it.
     #[serde(skip)]
     dir: PathBuf,
@@ -169,7 +168,7 @@ pub(crate) struct Load {
 /// A check that this client need not pass, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Relaxation {
+pub(crate) struct Waiver {
     /// The check's id; `*` stands for anything.
     pub(crate) check: String,
     pub(crate) reason: String,
@@ -186,7 +185,7 @@ fn version_flag() -> Vec<String> {
 }
 
 /// What stands for a placeholder in a client's arguments.
-pub(crate) struct Places<'a> {
+pub(crate) struct Placeholders<'a> {
     pub(crate) target: &'a str,
     pub(crate) vv: &'a Path,
     pub(crate) socket: &'a Path,
@@ -196,10 +195,8 @@ pub(crate) struct Places<'a> {
 /// The placeholders that there are.
 const PLACEHOLDERS: [&str; 4] = ["{target}", "{vv}", "{socket}", "{reports}"];
 
-/// Where the shipped profiles lie.
-fn shipped() -> PathBuf {
-    workspace::root().join("xtask/profiles")
-}
+/// The embedded profiles, by name.
+const EMBEDDED: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/profiles.rs"));
 
 impl Profile {
     /// Our own client's.
@@ -207,26 +204,26 @@ impl Profile {
         Self::load("headless-client")
     }
 
-    /// A shipped profile by its name, or one in a file.
+    /// An embedded profile by its name, or one in a file.
     pub(crate) fn load(name: &str) -> Result<Self> {
         let is_path = name.contains('/') || name.ends_with(".toml");
-        let path = if is_path {
-            PathBuf::from(name)
+        let (text, path) = if is_path {
+            let text =
+                std::fs::read_to_string(name).with_context(|| format!("cannot read the profile {name}"))?;
+            (text, Path::new(name))
         } else {
-            shipped().join(format!("{name}.toml"))
+            let embedded = EMBEDDED.iter().find(|(known, _)| *known == name);
+            let (_, text) = embedded.with_context(|| {
+                let names: Vec<&str> = EMBEDDED.iter().map(|(known, _)| *known).collect();
+                format!(
+                    "there is no profile {name:?}; embedded are {}; a file is named with its path",
+                    names.join(", ")
+                )
+            })?;
+            ((*text).to_owned(), Path::new(""))
         };
-        let text = std::fs::read_to_string(&path).with_context(|| {
-            let names = shipped_names().join(", ");
-            format!(
-                "cannot read the profile {}; shipped are {names}; a file of your own is named with its path",
-                path.display()
-            )
-        })?;
-        Self::parse(&text, &path).with_context(|| {
-            format!(
-                "the profile {} is of no use; docs/other-clients.md explains every key",
-                path.display()
-            )
+        Self::parse(&text, path).with_context(|| {
+            format!("the profile {name} is not valid; docs/other-clients.md explains every key")
         })
     }
 
@@ -282,7 +279,7 @@ impl Profile {
                 "[reports] written-at is MEMBER/KEY, such as \"metadata.json/timestamp\""
             );
         }
-        for Relaxation { check, reason, .. } in &self.relax {
+        for Waiver { check, reason, .. } in &self.relax {
             ensure!(
                 check.starts_with(|c: char| ('1'..='6').contains(&c)) && check.len() > 2,
                 "[[relax]] check = {check:?} names no check: begin with its test's number, such as \"6.*.ascending\""
@@ -336,7 +333,7 @@ impl Profile {
     }
 
     /// The program that the profile names, where it names one.
-    pub(crate) fn find_binary(&self) -> Result<PathBuf, Stop> {
+    pub(crate) fn find_binary(&self) -> Result<PathBuf, RunError> {
         let name = self.client.binary.as_deref().unwrap_or_default();
         if name.contains('/') {
             return Ok(self.dir.join(name));
@@ -352,20 +349,20 @@ impl Profile {
                     .as_deref()
                     .map(|how| format!("install it with `{how}`, or "))
                     .unwrap_or_default();
-                Stop::Environment(format!(
+                RunError::Environment(format!(
                     "there is no {name} on PATH: {install}name it with --client-bin"
                 ))
             })
     }
 
     /// The client's command line for a trigger.
-    pub(crate) fn arguments(&self, trigger: &Trigger, places: &Places<'_>) -> Vec<String> {
+    pub(crate) fn arguments(&self, trigger: &Trigger, places: &Placeholders<'_>) -> Vec<String> {
         let all = self.client.args.iter().chain(&trigger.args);
         all.map(|argument| places.fill(argument)).collect()
     }
 
     /// The file that tells that the client can be triggered.
-    pub(crate) fn ready_file(&self, places: &Places<'_>) -> Option<PathBuf> {
+    pub(crate) fn ready_file(&self, places: &Placeholders<'_>) -> Option<PathBuf> {
         let file = self.client.ready_file.as_ref()?;
         Some(PathBuf::from(places.fill(file)))
     }
@@ -381,47 +378,34 @@ impl Profile {
     }
 
     /// Marks the rows that this client need not pass with the reason, and returns the relaxations that nothing needed.
-    pub(crate) fn relax<'a>(&'a self, rows: &mut [Row], os: &str) -> Vec<&'a Relaxation> {
-        let mut unneeded = Vec::new();
-        for relaxation in &self.relax {
-            if relaxation
-                .platform
-                .as_deref()
-                .is_some_and(|platform| platform != os)
-            {
+    pub(crate) fn relax<'a>(&'a self, rows: &mut [Row], os: &str) -> Vec<&'a Waiver> {
+        let mut unused = Vec::new();
+        for waiver in &self.relax {
+            if waiver.platform.as_deref().is_some_and(|platform| platform != os) {
                 continue;
             }
             let mut needed = false;
             for row in rows.iter_mut() {
-                if row.passed != Some(true) && matches(&relaxation.check, &row.check) {
-                    row.relaxed = Some(relaxation.reason.clone());
+                if row.passed != Some(true) && matches(&waiver.check, &row.check) {
+                    row.relaxed = Some(waiver.reason.clone());
                     needed = true;
                 }
             }
             if !needed {
-                unneeded.push(relaxation);
+                unused.push(waiver);
             }
         }
-        unneeded
+        unused
     }
 }
 
-impl Places<'_> {
+impl Placeholders<'_> {
     fn fill(&self, text: &str) -> String {
         text.replace("{target}", self.target)
             .replace("{vv}", &self.vv.to_string_lossy())
             .replace("{socket}", &self.socket.to_string_lossy())
             .replace("{reports}", &self.reports.to_string_lossy())
     }
-}
-
-fn shipped_names() -> Vec<String> {
-    let entries = std::fs::read_dir(shipped()).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries
-        .filter_map(|entry| Some(entry.path().file_stem()?.to_string_lossy().into_owned()))
-        .collect();
-    names.sort();
-    names
 }
 
 /// Whether a name is one of a pattern's, in which `*` stands for anything.
@@ -478,10 +462,11 @@ window = "outside"
     }
 
     #[test]
-    fn the_shipped_profiles_are_good() {
-        assert_eq!(shipped_names(), ["headless-client", "ryll"]);
-        for name in shipped_names() {
-            assert_eq!(Profile::load(&name).expect("good").name, name);
+    fn the_embedded_profiles_are_valid() {
+        let names: Vec<&str> = EMBEDDED.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["headless-client", "ryll"]);
+        for name in names {
+            assert_eq!(Profile::load(name).expect("good").name, name);
         }
         let own = Profile::own().expect("good");
         assert!(own.relax.is_empty(), "our own client is excused from nothing");
@@ -551,7 +536,7 @@ window = "outside"
     fn placeholders_are_filled() {
         let ryll = Profile::load("ryll").expect("good");
         let trigger = ryll.trigger(None).expect("there");
-        let places = Places {
+        let places = Placeholders {
             target: "127.0.0.1:1",
             vv: Path::new("/s/x.vv"),
             socket: Path::new("/s/c"),
@@ -590,15 +575,15 @@ window = "outside"
     #[test]
     fn only_rows_that_are_named_are_relaxed_with_their_reason() {
         let mut profile = parse(SMALL).expect("good");
-        let relaxation = |check: &str, platform: Option<&str>| Relaxation {
+        let waiver = |check: &str, platform: Option<&str>| Waiver {
             check: check.to_owned(),
             reason: "because".to_owned(),
             platform: platform.map(str::to_owned),
         };
         profile.relax = vec![
-            relaxation("6.*.ascending", None),
-            relaxation("6.*.count", Some("macos")),
-            relaxation("5.*", None),
+            waiver("6.*.ascending", None),
+            waiver("6.*.count", Some("macos")),
+            waiver("5.*", None),
         ];
         let row = |check: &str, passed: bool| -> Row {
             serde_json::from_value(json!({"check": check, "passed": passed, "measured": 1, "allowed": 2}))
@@ -610,8 +595,8 @@ window = "outside"
             row("6.idle.count", false),
             row("6.idle.names", false),
         ];
-        let unneeded = profile.relax(&mut rows, "linux");
-        assert_eq!(unneeded, [&profile.relax[2]]);
+        let unused = profile.relax(&mut rows, "linux");
+        assert_eq!(unused, [&profile.relax[2]]);
         let relaxed: Vec<_> = rows.iter().map(|row| row.relaxed.is_some()).collect();
         assert_eq!(relaxed, [true, false, false, false]);
         assert_eq!(rows[0].passed, Some(false), "what was found stays said");

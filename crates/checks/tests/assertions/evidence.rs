@@ -1,7 +1,7 @@
 //! Evidence that passes, and what the catalogue of seeded defects makes of it.
 
-use serde_json::Value;
 use seeded_defects::{Case, catalogue, good_evidence};
+use serde_json::Value;
 
 fn base(name: &str) -> Value {
     let mut bases = catalogue()

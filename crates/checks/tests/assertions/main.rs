@@ -7,8 +7,8 @@ mod published_formula;
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
 use checks::{Assertion, EMBEDDED, Outcome, Row, Tally};
+use serde_json::Value;
 
 use crate::evidence::cases;
 

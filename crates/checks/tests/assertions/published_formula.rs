@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use mach_model::{Config, Cpu, Model};
 use checks::Outcome;
+use mach_model::{Config, Cpu, Model};
 
 use crate::{assertions, checks, evidence, judge};
 

@@ -1,25 +1,27 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use anstream::println;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use leak_test::{Seed, Verdict};
 
-use crate::cmd::verify;
+use crate::command::{BinaryArgs, Requirements};
 use crate::environment::Environment;
-use crate::exit::{Exit, Stop};
-use crate::plan::{self, SourceChoice};
-use crate::present::files::{self, RunDir};
-use crate::present::{self, steps};
+use crate::error::{Exit, RunError};
+use crate::invocation::{Invocation, RUNS_KEPT};
+use crate::output;
+use crate::output::console::shown_path;
+use crate::output::files::{self, RunDir};
 use crate::profile::{Profile, parse_profile};
+use crate::reporter::RunEvent;
 use crate::results::{self, Results};
-use crate::rig::{self, Events, Parts};
+use crate::rig::{self, Events, SessionConfig};
 use crate::soak::live::Operation;
 use crate::soak::outcome::Outcome;
-use crate::soak::pace::TimeBox;
-use crate::soak::{self, LivePlan, Soak, outside, resources};
-use crate::workspace;
+use crate::soak::pace::{self, TimeBox};
+use crate::soak::{self, LivePlan, Soak, external, resources};
+use crate::source::SourceChoice;
 
 /// Find out by experiment whether sampling leaks: descriptors, threads, mappings, port rights, memory.
 ///
@@ -34,11 +36,11 @@ use crate::workspace;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// How long the run may take, build excepted, in hours.
-    #[arg(long, value_name = "H", value_parser = hours, conflicts_with = "duration")]
+    #[arg(long, value_name = "H", value_parser = pace::hours, conflicts_with = "duration")]
     hours: Option<Duration>,
     /// The same as a time: 90s, 10m. Memory is judged in runs of 12 minutes or more; reports, which are slow, take about
     /// 10 [default: 5m].
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = pace::time_limit)]
     duration: Option<Duration>,
     /// What is performed, and must not leak.
     #[arg(long, value_enum, default_value_t = Operation::Sample)]
@@ -52,97 +54,72 @@ pub(crate) struct Args {
     /// What the client's session is held with: `synthetic`, or HOST:PORT of a SPICE server without password.
     #[arg(long, value_name = "SOURCE", default_value = "synthetic")]
     source: SourceChoice,
-    /// Soak this client instead of building ours; it must speak our control protocol (docs/architecture.md).
-    #[arg(long, value_name = "PATH")]
-    client_bin: Option<PathBuf>,
+    #[command(flatten)]
+    binaries: BinaryArgs,
     /// Soak a client of this profile (docs/other-clients.md). One that does not speak our control protocol is soaked with its
     /// own reports, and judged by what is seen from outside.
     #[arg(long, value_name = "NAME|FILE", default_value = "headless-client", value_parser = parse_profile)]
     profile: Profile,
-    /// Where the run's directory goes [default: target/soak].
+    /// Where the run's directory goes [default: ./truegauge-runs; of `cargo xtask`, target/soak].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Keep every earlier run; without it the newest ten in target/soak remain.
+    /// Keep every earlier run; without it the newest ten in the default directory remain.
     #[arg(long)]
-    keep: bool,
+    keep_all: bool,
 }
 
-/// Shorter runs could not complete the pairs that a verdict needs.
-const SHORTEST: Duration = Duration::from_secs(15);
-const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
-const DEFAULT: Duration = Duration::from_secs(5 * 60);
-
-/// Runs that stay in target/soak.
-const RUNS_KEPT: usize = 10;
-
-fn hours(text: &str) -> Result<Duration, String> {
-    let hours: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
-    let duration = Duration::try_from_secs_f64(hours * 3600.0).map_err(|error| error.to_string())?;
-    within_reason(duration)
-}
-
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    within_reason(plan::duration(text)?)
-}
-
-fn within_reason(duration: Duration) -> Result<Duration, String> {
-    if (SHORTEST..=LONGEST).contains(&duration) {
-        Ok(duration)
-    } else {
-        Err("must lie between 15 seconds and a week".to_owned())
-    }
-}
+/// The time limit of a soak that names none.
+const DEFAULT_TIME_LIMIT: Duration = Duration::from_secs(5 * 60);
 
 /// What a run writes its results from.
 struct Run<'a> {
     args: &'a Args,
+    invocation: &'a Invocation,
     seed: Seed,
     dir: RunDir,
     started_at: Timestamp,
     time_box: TimeBox,
 }
 
-pub(crate) fn run(args: &Args) -> Result<Exit> {
-    let tracked = resources::select(&args.resources).map_err(Stop::Environment)?;
+impl Args {
+    pub(crate) fn requirements(&self) -> Requirements {
+        self.binaries.requirements(&self.profile)
+    }
+}
+
+pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
+    let tracked = resources::select(&args.resources).map_err(RunError::Environment)?;
+    let client = args.binaries.client(&args.profile)?;
+    let sampling = args.binaries.sampling(&args.profile)?;
     rig::raise_descriptor_limit();
-    let mut events = Events::new()?;
+    let mut events = Events::new(Arc::clone(&invocation.reporter))?;
     let started_at = Timestamp::now();
-    let parent = args
-        .out
-        .clone()
-        .unwrap_or_else(|| workspace::target_dir().join("soak"));
+    let parent = args.out.clone().unwrap_or_else(|| invocation.runs_dir.clone());
     let dir = RunDir::create(&parent, started_at)?;
-    if args.out.is_none() && !args.keep {
+    if args.out.is_none() && !args.keep_all {
         files::prune_runs(&parent, RUNS_KEPT)?;
     }
-    if !args.profile.client.control_socket {
-        return run_outside(args, dir, started_at, &mut events);
-    }
-    let packages: &[&str] = match args.client_bin {
-        None => &["headless-client", "spice-source"],
-        Some(_) => &["spice-source"],
-    };
-    let quiet = rig::build_quiet(&mut events)?;
-    let built = rig::build(packages, &mut events)?;
-    let ours = built.join("headless-client");
-
     let run = Run {
         args,
+        invocation,
         seed: args.seed.unwrap_or_else(soak::fresh_seed),
         dir,
         started_at,
-        time_box: TimeBox::begin(args.hours.or(args.duration).unwrap_or(DEFAULT)),
+        time_box: TimeBox::begin(args.hours.or(args.duration).unwrap_or(DEFAULT_TIME_LIMIT)),
     };
-    steps::say(&format!("soak: {:.0?}, seed {}", run.time_box.total(), run.seed));
+    let Some(sampling) = sampling else {
+        return run.run_external(&client, &mut events);
+    };
+    events.doing(&format!("soak: {:.0?}, seed {}", run.time_box.total(), run.seed));
     let soak = Soak {
-        quiet: &quiet,
+        sampling: &sampling,
         seed: run.seed,
         dir: &run.dir.path,
         live: Some(LivePlan {
             operation: args.operation,
             tracked: &tracked,
-            client_binary: args.client_bin.as_ref().unwrap_or(&ours),
-            source_binary: &built.join("spice-source"),
+            client_binary: &client,
+            source_binary: &invocation.own_binary,
             source: &args.source,
             time_box: run.time_box,
         }),
@@ -153,101 +130,90 @@ pub(crate) fn run(args: &Args) -> Result<Exit> {
     }
 }
 
-/// The soak of a client that nobody can ask for samples.
-fn run_outside(args: &Args, dir: RunDir, started_at: Timestamp, events: &mut Events) -> Result<Exit> {
-    let trigger = args.profile.trigger(None)?;
-    let built = rig::build(&["spice-source"], events)?;
-    let client = match &args.client_bin {
-        Some(client) => client.clone(),
-        None => args.profile.find_binary()?,
-    };
-    let experiment = dir.path.join("experiment-1");
-    std::fs::create_dir_all(&experiment)
-        .with_context(|| format!("cannot create {}", experiment.display()))?;
-    let run = Run {
-        args,
-        seed: args.seed.unwrap_or_else(soak::fresh_seed),
-        dir,
-        started_at,
-        time_box: TimeBox::begin(args.hours.or(args.duration).unwrap_or(DEFAULT)),
-    };
-    events.end_at(run.time_box.work_ends());
-    let outside = outside::run(
-        &outside::Plan {
-            parts: Parts {
-                client_binary: &client,
-                source_binary: &built.join("spice-source"),
+impl Run<'_> {
+    /// The soak of a client that does not speak our control protocol.
+    fn run_external(&self, client: &Path, events: &mut Events) -> Result<Exit> {
+        let args = self.args;
+        let experiment = self.dir.path.join("experiment-1");
+        std::fs::create_dir_all(&experiment)
+            .with_context(|| format!("cannot create {}", experiment.display()))?;
+        events.end_at(self.time_box.work_ends());
+        let plan = external::Plan {
+            session: SessionConfig {
+                client_binary: client,
+                source_binary: &self.invocation.own_binary,
                 source: &args.source,
                 dir: &experiment,
             },
             profile: &args.profile,
-            trigger,
-            seed: run.seed,
-            time_box: run.time_box,
-        },
-        events,
-    );
-    let outside = match outside {
-        Ok(outside) => outside,
-        Err(error) => return run.give_up(error),
-    };
-    files::write_json(&run.dir.path.join("outside.json"), &outside.analysis)?;
-    let (exit, sentence) = (Exit::Inconclusive, outside.sentence());
-    run.publish(Results {
-        profile: Some(args.profile.name.clone()),
-        ..Results::new(run.run(), Environment::read(), exit.into(), sentence.clone())
-    })?;
-    outside.lines().iter().for_each(|line| println!("{line}"));
-    let dir = workspace::shown(&run.dir.path);
-    println!(
-        "everything seen: {dir}\nsee it again:    {}\n{sentence}",
-        run.command()
-    );
-    Ok(exit)
-}
+            trigger: args.profile.trigger(None)?,
+            seed: self.seed,
+            time_box: self.time_box,
+        };
+        let outside = match external::run(&plan, events) {
+            Ok(outside) => outside,
+            Err(error) => return self.give_up(error),
+        };
+        files::write_json(&self.dir.path.join("outside.json"), &outside.analysis)?;
+        let (exit, sentence) = (Exit::Inconclusive, outside.sentence());
+        self.publish(Results {
+            profile: Some(args.profile.name.clone()),
+            ..self.results(exit, sentence.clone())
+        })?;
+        for line in outside.lines() {
+            self.invocation.result(&line);
+        }
+        self.conclude_with(&sentence);
+        Ok(exit)
+    }
 
-impl Run<'_> {
+    fn results(&self, exit: Exit, sentence: String) -> Results {
+        let environment = Environment::read(self.invocation.checkout.as_deref());
+        Results::new(self.run(), environment, exit.into(), sentence)
+    }
+
+    /// The last lines; the very last is the verdict's sentence.
+    fn conclude_with(&self, sentence: &str) {
+        let dir = shown_path(&self.dir.path);
+        let command = self.command();
+        self.invocation.result(&format!(
+            "everything seen: {dir}\nsee it again:    {command}\n{sentence}"
+        ));
+    }
+
     /// Presents the verdict.
     fn conclude(&self, outcome: &Outcome) -> Result<Exit> {
         self.publish(Results {
             checks: outcome.rows()?,
             soak: Some(outcome.to_results()),
-            ..Results::new(
-                self.run(),
-                Environment::read(),
-                outcome.exit().into(),
-                outcome.sentence.clone(),
-            )
+            ..self.results(outcome.exit(), outcome.sentence.clone())
         })?;
-        outcome.print();
-        let dir = workspace::shown(&self.dir.path);
-        println!("everything seen: {dir}\nsee it again:    {}", self.command());
-        println!("{}", outcome.sentence);
+        self.invocation.result(&outcome.render());
+        self.conclude_with(&outcome.sentence);
         Ok(outcome.exit())
     }
 
     /// A client that is at fault has failed; anything else is passed on.
     fn give_up(&self, error: anyhow::Error) -> Result<Exit> {
-        let sentence = match error.downcast_ref::<Stop>() {
-            Some(Stop::Client(why)) => format!("FAIL: {why}"),
-            Some(stop @ (Stop::Interrupted | Stop::TimeUp)) => format!("{}: {stop}", Verdict::Inconclusive),
+        let sentence = match error.downcast_ref::<RunError>() {
+            Some(RunError::Client(why)) => format!("FAIL: {why}"),
+            Some(stop @ (RunError::Interrupted | RunError::TimeUp)) => {
+                format!("{}: {stop}", Verdict::Inconclusive)
+            }
             _ => format!("ERROR: {error:#}"),
         };
         let exit = Exit::of(&error);
-        self.publish(Results::new(
-            self.run(),
-            Environment::read(),
-            exit.into(),
-            sentence.clone(),
-        ))?;
+        self.publish(self.results(exit, sentence.clone()))?;
         for log in self.logs() {
-            steps::log_tail(&log);
+            self.invocation.emit(&RunEvent::LogToShow(&log));
         }
-        steps::say(&format!("everything seen: {}", workspace::shown(&self.dir.path)));
+        let dir = shown_path(&self.dir.path);
+        self.invocation.doing(&format!("everything seen: {dir}"));
         if exit == Exit::Environment {
             return Err(error);
         }
-        println!("see it again: {}\n{sentence}", self.command());
+        self.invocation
+            .result(&format!("see it again: {}\n{sentence}", self.command()));
         Ok(exit)
     }
 
@@ -256,7 +222,7 @@ impl Run<'_> {
         let experiments = ["experiment-2", "experiment-1"].map(|name| self.dir.path.join(name));
         match experiments.into_iter().find(|dir| dir.exists()) {
             Some(dir) => vec![dir.join("client.log"), dir.join("source.log")],
-            None => vec![self.dir.path.join("quiet.log")],
+            None => vec![self.dir.path.join("sampling-process.log")],
         }
     }
 
@@ -270,33 +236,16 @@ impl Run<'_> {
     }
 
     fn publish(&self, mut results: Results) -> Result<()> {
-        present::publish(&mut results, &self.dir.path)
+        output::publish(&mut results, &self.dir.path, &*self.invocation.reporter)
     }
 
     /// The command line that shows this run again, coins included.
     fn command(&self) -> String {
-        let command = verify::command();
+        let command = &self.invocation.command;
         if self.args.seed.is_some() {
-            command
+            command.clone()
         } else {
             format!("{command} --seed {}", self.seed)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_checked() {
-        assert_eq!(hours("0.03"), Ok(Duration::from_secs(108)));
-        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
-        for text in ["0", "-1", "NaN", "inf", "x", "200"] {
-            assert!(hours(text).is_err(), "{text}");
-        }
-        for text in ["14s", "8d", "", "x"] {
-            assert!(duration(text).is_err(), "{text}");
         }
     }
 }

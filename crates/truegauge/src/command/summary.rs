@@ -1,12 +1,13 @@
 use std::path::{Path, PathBuf};
 
-use anstream::println;
 use anyhow::{Context, Result, ensure};
 
-use crate::exit::{Exit, Stop};
-use crate::present::{self, matrix};
+use crate::error::{Exit, RunError};
+use crate::invocation::Invocation;
+use crate::output::console::shown_path;
+use crate::output::{self, matrix};
+use crate::reporter::RunEvent;
 use crate::results::{Matrix, Results, Verdict};
-use crate::workspace;
 
 /// Merge the results of many runs: of a CI matrix's downloaded artifacts, or of many machines.
 ///
@@ -20,30 +21,30 @@ pub(crate) struct Args {
     /// Directories with runs, at any depth.
     #[arg(required = true, value_name = "DIR")]
     dirs: Vec<PathBuf>,
-    /// Where the summary goes [default: target/summary].
+    /// Where the summary goes [default: ./truegauge-runs/summary; of `cargo xtask`, target/summary].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
 /// An artifact's own directories, and a few around it.
-const MOST_LEVELS: usize = 8;
+const MAX_DEPTH: usize = 8;
 
 /// More results than this nobody compares.
-const MOST_RUNS: usize = 10_000;
+const MAX_RUNS: usize = 10_000;
 
-pub(crate) fn run(args: &Args) -> Result<Exit> {
+pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
     let mut found = Vec::new();
     for dir in &args.dirs {
         ensure!(dir.is_dir(), "{} is no directory", dir.display());
-        find(dir, MOST_LEVELS, &mut found)?;
+        find(dir, MAX_DEPTH, &mut found)?;
     }
     found.sort();
     found.dedup();
     if found.is_empty() {
         let dirs: Vec<String> = args.dirs.iter().map(|dir| dir.display().to_string()).collect();
-        return Err(Stop::Environment(format!("there is no results.json in {}", dirs.join(", "))).into());
+        return Err(RunError::Environment(format!("there is no results.json in {}", dirs.join(", "))).into());
     }
-    let (runs, unreadable) = read(&found);
+    let (runs, unreadable) = read(&found, invocation);
     let results: Vec<Results> = runs.iter().map(|(_, results)| results.clone()).collect();
     let matrix = Matrix::of(&results);
     let verdict = if unreadable > 0 {
@@ -52,18 +53,20 @@ pub(crate) fn run(args: &Args) -> Result<Exit> {
         matrix.verdict()
     };
     let sentence = matrix::sentence(&matrix, unreadable);
-    println!("{}", matrix::terminal(&matrix));
+    invocation.result(&matrix::terminal(&matrix).to_string());
     for line in matrix::differences(&matrix) {
-        println!("{line}");
+        invocation.result(&line);
     }
     let out = args
         .out
         .clone()
-        .unwrap_or_else(|| workspace::target_dir().join("summary"));
+        .unwrap_or_else(|| invocation.runs_dir.join("summary"));
     std::fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
-    present::publish_matrix(&matrix, verdict, &sentence, &runs, &out)?;
-    println!("page: {}/summary.html", workspace::shown(&out));
-    println!("{verdict}: {sentence}");
+    output::publish_matrix(&matrix, verdict, &sentence, &runs, &out)?;
+    invocation.result(&format!(
+        "page: {}/summary.html\n{verdict}: {sentence}",
+        shown_path(&out)
+    ));
     Ok(verdict.exit())
 }
 
@@ -78,13 +81,13 @@ fn find(dir: &Path, levels: usize, found: &mut Vec<PathBuf>) -> Result<()> {
         } else if kind.is_file() && entry.file_name() == "results.json" {
             found.push(entry.path());
         }
-        ensure!(found.len() <= MOST_RUNS, "more than {MOST_RUNS} results");
+        ensure!(found.len() <= MAX_RUNS, "more than {MAX_RUNS} results");
     }
     Ok(())
 }
 
 /// What can be read, each with its directory; the rest is told and counted.
-fn read(paths: &[PathBuf]) -> (Vec<(String, Results)>, usize) {
+fn read(paths: &[PathBuf], invocation: &Invocation) -> (Vec<(String, Results)>, usize) {
     let mut runs = Vec::new();
     for path in paths {
         match Results::read(path) {
@@ -98,9 +101,9 @@ fn read(paths: &[PathBuf]) -> (Vec<(String, Results)>, usize) {
                     soak.statistics = serde_json::Value::Null;
                 }
                 let place = path.parent().unwrap_or(path);
-                runs.push((workspace::shown(place), results));
+                runs.push((shown_path(place), results));
             }
-            Err(error) => present::error(&error),
+            Err(error) => invocation.emit(&RunEvent::Error(&error)),
         }
     }
     let unreadable = paths.len() - runs.len();

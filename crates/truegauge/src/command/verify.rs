@@ -1,47 +1,54 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anstream::println;
 use anyhow::{Context, Result, bail, ensure};
+use checks::{Outcome, Row, Suite, Tally};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use checks::{Outcome, Row, Tally};
 
-use crate::checks::{self, Checks};
-use crate::cmd::soak::duration as soak_duration;
+use crate::binary_identity::BinaryIdentity;
+use crate::command::{BinaryArgs, Requirements, SamplingBinaries};
 use crate::core_dump;
+use crate::duration;
 use crate::environment::Environment;
+use crate::error::{Exit, RunError};
 use crate::evidence::{Evidence, Head, Report};
-use crate::exit::{Exit, Stop};
+use crate::invocation::{Invocation, RUNS_KEPT};
 use crate::observe::{CLOCK_INTERVAL, Window, monotonic_ns};
-use crate::plan::{self, Password, SourceChoice, ThresholdArgs, Thresholds};
-use crate::present::files::{self, RunDir};
-use crate::present::{self, steps, table};
+use crate::output::console::shown_path;
+use crate::output::files::{self, RunDir};
+use crate::output::{self, table};
+use crate::password::Password;
 use crate::profile::{Profile, Trigger, WindowFrom, parse_profile};
+use crate::reporter::{RunEvent, Step};
 use crate::results::{self, Results};
-use crate::rig::{self, Events, Load, Parts, Rig};
+use crate::rig::{self, Events, Load, Rig, SessionConfig};
 use crate::soak::live::Operation;
 use crate::soak::outcome::Outcome as SoakOutcome;
-use crate::soak::pace::TimeBox;
+use crate::soak::pace::{self, TimeBox};
 use crate::soak::{self, LivePlan, Soak, resources};
-use crate::workspace;
+use crate::source::SourceChoice;
+use crate::thresholds::{ThresholdArgs, Thresholds};
 
-/// Build the client, hold a session, file three bug reports and judge tests 1–6 on this machine.
+/// Hold a session, have the client file three bug reports, and judge tests 1–6 on this machine.
 ///
 /// The client files one report while its session idles, one while it is busy and one later; an observer outside the
-/// process watches it over the very windows that the reports claim. Everything that was seen goes to evidence.json,
-/// the verdict to results.json, report.html, junit.xml and summary.md, beside the zips and the logs. At the end a quiet process samples and must hold exactly what
-/// it held before: the soak's exact tier, with its positive control.
+/// process watches it over the very windows that the reports claim. The readings go to evidence.json, the verdict to
+/// results.json, report.html, junit.xml and summary.md, beside the zips and the logs. At the end the sampling process samples
+/// and must hold exactly what it held before: the soak's count test, with its positive control.
 ///
-/// Judge one test again by hand:  jq -f xtask/assertions/3-cpu.jq target/verify/RUN/evidence.json
+/// Judge one test again by hand:  jq -f crates/checks/assertions/3-cpu.jq RUN/evidence.json
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Verify a client of this profile: `headless-client`, `ryll`, or a file of your own (docs/other-clients.md).
     #[arg(long, value_name = "NAME|FILE", default_value = "headless-client", value_parser = parse_profile)]
     profile: Profile,
-    /// Verify this program instead of the one that the profile names or builds.
-    #[arg(long, value_name = "PATH")]
-    client_bin: Option<PathBuf>,
+    #[command(flatten)]
+    binaries: BinaryArgs,
+    /// Judge with the *.jq files of this directory instead of the embedded ones.
+    #[arg(long, value_name = "DIR")]
+    assertions: Option<PathBuf>,
     /// Which of the profile's triggers brings the reports [default: the profile's own].
     #[arg(long, value_name = "NAME")]
     trigger: Option<String>,
@@ -55,23 +62,23 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = window)]
     window: Duration,
     /// The later report is triggered so long after the first.
-    #[arg(long, value_name = "TIME", default_value = "8s", value_parser = plan::duration)]
-    later: Duration,
-    /// Soak the client as well, for so long (`cargo xtask soak --help`).
-    #[arg(long, value_name = "TIME", value_parser = soak_duration)]
+    #[arg(long, value_name = "TIME", default_value = "8s", value_parser = duration::parse)]
+    later_delay: Duration,
+    /// Soak the client as well, for so long (`soak --help`).
+    #[arg(long, value_name = "TIME", value_parser = pace::time_limit)]
     soak: Option<Duration>,
-    /// Where the run's directory goes [default: target/verify].
+    /// The parent of the run's directory [default: ./truegauge-runs; of `cargo xtask`, target/verify].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Keep every earlier run; without it the newest ten in target/verify remain.
+    /// Keep every earlier run; without it the newest ten in the default directory remain.
     #[arg(long)]
-    keep: bool,
+    keep_all: bool,
     #[command(flatten)]
     thresholds: ThresholdArgs,
 }
 
 fn window(text: &str) -> Result<Duration, String> {
-    let window = plan::duration(text)?;
+    let window = duration::parse(text)?;
     let allowed = Duration::from_millis(200)..=Duration::from_secs(60);
     if allowed.contains(&window) {
         Ok(window)
@@ -80,24 +87,23 @@ fn window(text: &str) -> Result<Duration, String> {
     }
 }
 
-pub(crate) fn run(args: &Args) -> Result<Exit> {
-    verify(args, &Variation::default()).map(|judged| judged.exit())
+pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
+    verify(args, &Variation::default(), invocation).map(|judged| judged.exit())
 }
 
-/// What a platform's own command does beyond [`verify`].
+/// The steps that a platform's own command adds to [`verify`].
 #[derive(Default)]
 pub(crate) struct Variation {
-    /// Makes the client that runs out of the one that was built, in the run's directory.
+    /// Makes the client that runs from the one that was built, in the run's directory.
     pub(crate) prepare: Option<fn(&Path, &Path) -> Result<PathBuf>>,
-    /// Asks further observers about the living client; what they say is kept, not judged.
+    /// Asks the platform's tools about the live client; their output is kept, not judged.
     pub(crate) witness: Option<fn(u32) -> Value>,
 }
 
-/// A run that came to its verdict.
+/// A run that reached its verdict.
 pub(crate) struct Judged {
     pub(crate) evidence: Evidence,
     pub(crate) rows: Vec<Row>,
-    /// What the soak says.
     pub(crate) soak: Option<results::Soak>,
     pub(crate) dir: RunDir,
 }
@@ -116,89 +122,50 @@ impl Judged {
     }
 }
 
-/// Builds, collects, judges, and presents.
-pub(crate) fn verify(args: &Args, variation: &Variation) -> Result<Judged> {
-    let checks = Checks::load(&checks::dir())?;
+/// Collects, judges, and publishes.
+pub(crate) fn verify(args: &Args, variation: &Variation, invocation: &Invocation) -> Result<Judged> {
+    let checks = match &args.assertions {
+        Some(dir) => Suite::from_dir(dir)?,
+        None => Suite::embedded()?,
+    };
     let source = args.source()?;
     let trigger = args.profile.trigger(args.trigger.as_deref())?;
     trigger.can_bring(LABELS.len() as u32)?;
     args.refuse_soak_without_control()?;
+    let client = args.binaries.client(&args.profile)?;
+    let sampling = args.binaries.sampling(&args.profile)?;
     rig::raise_descriptor_limit();
-    let mut events = Events::new()?;
-    let parent = args
-        .out
-        .clone()
-        .unwrap_or_else(|| workspace::target_dir().join("verify"));
+    let mut events = Events::new(Arc::clone(&invocation.reporter))?;
+    let parent = args.out.clone().unwrap_or_else(|| invocation.runs_dir.clone());
     let started_at = Timestamp::now();
     let dir = RunDir::create(&parent, started_at)?;
-    if args.out.is_none() && !args.keep {
+    if args.out.is_none() && !args.keep_all {
         files::prune_runs(&parent, RUNS_KEPT)?;
     }
-
-    let group = present::group("build");
-    // The exact tier is about our own sampler.
-    let quiet = if args.profile.client.control_socket {
-        Some(rig::build_quiet(&mut events)?)
-    } else {
-        None
-    };
-    let package = args
-        .profile
-        .client
-        .package
-        .as_deref()
-        .filter(|_| args.client_bin.is_none());
-    let packages: Vec<&str> = package.into_iter().chain(["spice-source"]).collect();
-    let built = rig::build(&packages, &mut events)?;
-    let client = match (&args.client_bin, package) {
-        (Some(client), _) => client.clone(),
-        (None, Some(package)) => built.join(package),
-        (None, None) => args.profile.find_binary()?,
-    };
     let client = variation
         .prepare
         .map_or(Ok(client.clone()), |prepare| prepare(&client, &dir.path))?;
-    let parts = Parts {
+    let session = SessionConfig {
         client_binary: &client,
-        source_binary: &built.join("spice-source"),
+        source_binary: &invocation.own_binary,
         source: &source,
         dir: &dir.path,
     };
-    drop(group);
-    let group = present::group("session: three reports");
-    let evidence = collect(args, trigger, &parts, &dir, variation, &mut events).inspect_err(|error| {
-        for log in [parts.client_log(), parts.source_log()] {
-            steps::log_tail(&log);
-        }
-        let shown = workspace::shown(&dir.path);
-        steps::say(&format!(
-            "everything seen is in {shown}; see it again with: {}",
-            command()
-        ));
-        give_up(error, &dir, started_at);
-    })?;
-
-    let mut rows = checks.judge(evidence.as_value())?;
-    events.forget_the_ended();
-    drop(group);
-    let soak = match &quiet {
-        Some(quiet) => {
-            let group = present::group("soak");
-            let soaked = run_soak(args, &parts, quiet, &mut events)
-                .inspect_err(|error| give_up(error, &dir, started_at))?;
-            drop(group);
-            if args.soak.is_some() {
-                soaked.print();
-            }
-            rows.extend(soaked.rows()?);
-            Some(soaked.to_results())
-        }
-        None => None,
+    let course = Course {
+        args,
+        trigger,
+        session: &session,
+        sampling: sampling.as_ref(),
+        dir: &dir,
+        variation,
+        invocation,
     };
-    for relaxation in args.profile.relax(&mut rows, std::env::consts::OS) {
-        steps::say(&format!(
+    let judged = course.judge(&checks, &mut events);
+    let (evidence, mut rows, soak) = judged.inspect_err(|error| course.give_up(error, started_at))?;
+    for waiver in args.profile.relax(&mut rows, std::env::consts::OS) {
+        invocation.doing(&format!(
             "the profile relaxes {}, which nothing needed: {}",
-            relaxation.check, relaxation.reason
+            waiver.check, waiver.reason
         ));
     }
     let judged = Judged {
@@ -207,34 +174,163 @@ pub(crate) fn verify(args: &Args, variation: &Variation) -> Result<Judged> {
         soak,
         dir,
     };
-    present::publish(&mut results(&judged, started_at), &judged.dir.path)?;
-    table::print(&judged.rows, &LABELS);
-    println!("{}", conclusion(&judged));
+    let mut results = results(&judged, started_at, invocation);
+    output::publish(&mut results, &judged.dir.path, &*invocation.reporter)?;
+    invocation.result(&table::render(&judged.rows, &LABELS));
+    invocation.result(&conclusion(&judged, invocation));
     Ok(judged)
 }
 
-/// The exact tier and its control, in seconds; the live tier as well where that was asked for.
-fn run_soak(args: &Args, parts: &Parts<'_>, quiet: &Path, events: &mut Events) -> Result<SoakOutcome> {
-    let tracked = resources::select(&[]).map_err(Stop::Environment)?;
-    let dir = parts.dir.join("soak");
-    std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let soak = Soak {
-        quiet,
-        seed: soak::fresh_seed(),
-        dir: &dir,
-        live: args.soak.map(|total| LivePlan {
-            operation: Operation::Sample,
-            tracked: &tracked,
-            client_binary: parts.client_binary,
-            source_binary: parts.source_binary,
-            source: parts.source,
-            time_box: TimeBox::begin(total),
-        }),
-    };
-    soak.run(events)
+/// One run, from its session to its rows.
+struct Course<'a> {
+    args: &'a Args,
+    trigger: &'a Trigger,
+    session: &'a SessionConfig<'a>,
+    sampling: Option<&'a SamplingBinaries>,
+    dir: &'a RunDir,
+    variation: &'a Variation,
+    invocation: &'a Invocation,
+}
+
+impl Course<'_> {
+    fn judge(
+        &self,
+        checks: &Suite,
+        events: &mut Events,
+    ) -> Result<(Evidence, Vec<Row>, Option<results::Soak>)> {
+        let reporter = &*self.invocation.reporter;
+        let step = Step::begin(reporter, "session: three reports");
+        let evidence = self.collect(events)?;
+        let mut rows = checks.judge(evidence.as_value())?;
+        events.forget_the_ended();
+        drop(step);
+        let Some(sampling) = self.sampling else {
+            return Ok((evidence, rows, None));
+        };
+        let step = Step::begin(reporter, "soak");
+        let soaked = self.soak(sampling, events)?;
+        drop(step);
+        if self.args.soak.is_some() {
+            self.invocation.result(&soaked.render());
+        }
+        rows.extend(soaked.rows()?);
+        Ok((evidence, rows, Some(soaked.to_results())))
+    }
+
+    /// The identity of every binary that takes part.
+    fn binaries(&self) -> Result<Value> {
+        let mut binaries = json!({
+            "client": BinaryIdentity::read(self.session.client_binary)?,
+            "source": BinaryIdentity::read(self.session.source_binary)?,
+        });
+        if let Some(sampling) = self.sampling {
+            binaries["sampling_process"] = json!(BinaryIdentity::read(&sampling.sampling)?);
+            binaries["leaking_process"] = json!(BinaryIdentity::read(&sampling.leaking)?);
+        }
+        Ok(binaries)
+    }
+
+    /// A run that ends before its verdict leaves its results as well, and shows its logs.
+    fn give_up(&self, error: &anyhow::Error, started_at: Timestamp) {
+        let invocation = self.invocation;
+        for log in [self.session.client_log(), self.session.source_log()] {
+            invocation.emit(&RunEvent::LogToShow(&log));
+        }
+        invocation.doing(&format!(
+            "artifacts: {}; reproduce with: {}",
+            shown_path(&self.dir.path),
+            invocation.command
+        ));
+        let run = results::Run::ended(&self.dir.id, invocation.command.clone(), started_at);
+        let environment = Environment::read(invocation.checkout.as_deref());
+        let mut results = Results::of_error(run, environment, error);
+        if let Err(second) = output::publish(&mut results, &self.dir.path, &*invocation.reporter) {
+            invocation.emit(&RunEvent::Error(&second));
+        }
+    }
+
+    /// The count test and its control, in seconds; the session experiment as well where that was asked for.
+    fn soak(&self, sampling: &SamplingBinaries, events: &mut Events) -> Result<SoakOutcome> {
+        let tracked = resources::select(&[]).map_err(RunError::Environment)?;
+        let dir = self.session.dir.join("soak");
+        std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let soak = Soak {
+            sampling,
+            seed: soak::fresh_seed(),
+            dir: &dir,
+            live: self.args.soak.map(|total| LivePlan {
+                operation: Operation::Sample,
+                tracked: &tracked,
+                client_binary: self.session.client_binary,
+                source_binary: self.session.source_binary,
+                source: self.session.source,
+                time_box: TimeBox::begin(total),
+            }),
+        };
+        soak.run(events)
+    }
+
+    /// Idle, busy, later: three reports from one session, each with the observation of its window.
+    fn collect(&self, events: &mut Events) -> Result<Evidence> {
+        let Self {
+            args,
+            trigger,
+            session: parts,
+            dir,
+            variation,
+            invocation,
+            ..
+        } = *self;
+        let thresholds = args.thresholds.resolve_for(parts.source);
+        let mut rig = Rig::start_client(parts, args.profile.clone(), trigger.clone(), events)?;
+        let mut evidence = Evidence::new(&Head {
+            run_id: &dir.id,
+            command: &invocation.command,
+            started_at: &Timestamp::now().to_string(),
+            environment: &Environment::read(invocation.checkout.as_deref()),
+            thresholds: &thresholds,
+            client: json!({
+                "pid": rig.pid,
+                "profile": args.profile.name,
+                "binary": shown_path(parts.client_binary),
+                "target": rig.target,
+                "started_monotonic_ns": rig.observer.started_ns(),
+            }),
+            source: rig.describe_source(),
+            binaries: self.binaries()?,
+        });
+        let path = dir.path.join("evidence.json");
+
+        events.doing("report 1 of 3: idle");
+        let first_trigger = monotonic_ns();
+        evidence.push_report(LABELS[0], args, &mut rig, dir, events)?;
+        evidence.write(&path)?;
+
+        events.doing("report 2 of 3: busy");
+        raise_load(&mut rig, &thresholds, events)?;
+        evidence.push_report(LABELS[1], args, &mut rig, dir, events)?;
+        rig.set_rate(0, events)?;
+        evidence.write(&path)?;
+
+        events.doing("report 3 of 3: later");
+        let since_first = Duration::from_nanos(monotonic_ns() - first_trigger);
+        events.pass(args.later_delay.saturating_sub(since_first))?;
+        evidence.push_report(LABELS[2], args, &mut rig, dir, events)?;
+        if let Some(witness) = variation.witness {
+            evidence.add_witnesses(witness(rig.pid));
+        }
+        evidence.write(&path)?;
+
+        rig.quit(events)?;
+        Ok(evidence)
+    }
 }
 
 impl Args {
+    pub(crate) fn requirements(&self) -> Requirements {
+        self.binaries.requirements(&self.profile)
+    }
+
     /// The source, with its password.
     fn source(&self) -> Result<SourceChoice> {
         match (&self.source, &self.password_file) {
@@ -260,72 +356,8 @@ impl Args {
     }
 }
 
-/// Runs that stay in target/verify.
-const RUNS_KEPT: usize = 10;
-
 /// The three reports of a run.
 const LABELS: [&str; 3] = ["idle", "busy", "later"];
-
-/// The command line that shows this run again.
-pub(crate) fn command() -> String {
-    let words = std::env::args_os().skip(1).map(|word| steps::quoted(&word));
-    std::iter::once("cargo xtask".to_owned())
-        .chain(words)
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-/// Idle, busy, later: three reports from one session, each with what was observed.
-fn collect(
-    args: &Args,
-    trigger: &Trigger,
-    parts: &Parts<'_>,
-    dir: &RunDir,
-    variation: &Variation,
-    events: &mut Events,
-) -> Result<Evidence> {
-    let thresholds = args.thresholds.resolve_for(parts.source);
-    let mut rig = Rig::start_client(parts, args.profile.clone(), trigger.clone(), events)?;
-    let mut evidence = Evidence::new(&Head {
-        run_id: &dir.id,
-        command: &command(),
-        started_at: &Timestamp::now().to_string(),
-        environment: &Environment::read(),
-        thresholds: &thresholds,
-        client: json!({
-            "pid": rig.pid,
-            "profile": args.profile.name,
-            "binary": workspace::shown(parts.client_binary),
-            "target": rig.target,
-            "started_monotonic_ns": rig.observer.started_ns(),
-        }),
-        source: rig.describe_source(),
-    });
-    let path = dir.path.join("evidence.json");
-
-    steps::say("report 1 of 3: idle");
-    let first_trigger = monotonic_ns();
-    evidence.push_report(LABELS[0], args, &mut rig, dir, events)?;
-    evidence.write(&path)?;
-
-    steps::say("report 2 of 3: busy");
-    raise_load(&mut rig, &thresholds, events)?;
-    evidence.push_report(LABELS[1], args, &mut rig, dir, events)?;
-    rig.set_rate(0, events)?;
-    evidence.write(&path)?;
-
-    steps::say("report 3 of 3: later");
-    let since_first = Duration::from_nanos(monotonic_ns() - first_trigger);
-    events.pass(args.later.saturating_sub(since_first))?;
-    evidence.push_report(LABELS[2], args, &mut rig, dir, events)?;
-    if let Some(witness) = variation.witness {
-        evidence.add_witnesses(witness(rig.pid));
-    }
-    evidence.write(&path)?;
-
-    rig.quit(events)?;
-    Ok(evidence)
-}
 
 impl Evidence {
     fn push_report(
@@ -339,7 +371,7 @@ impl Evidence {
         let filed = rig.file_report(args.window, events)?;
         let appeared_ns = filed.appeared_ns;
         let report = Report::read(label, filed, &dir.path)
-            .map_err(|error| Stop::Client(format!("the {label} report: {error:#}")))?;
+            .map_err(|error| RunError::Client(format!("the {label} report: {error:#}")))?;
         // The window that the report claims ends before its zip appears.
         await_observer(rig, appeared_ns, events)?;
         let reports = &args.profile.reports;
@@ -363,7 +395,7 @@ fn await_observer(rig: &Rig, moment_ns: u64, events: &mut Events) -> Result<()> 
     while !rig.observer.has_passed(moment_ns) {
         events.pass(CLOCK_INTERVAL)?;
         if Instant::now() > deadline {
-            return Err(Stop::Environment(format!("the observer has read nothing for {LIMIT:?}")).into());
+            return Err(RunError::Environment(format!("the observer has read nothing for {LIMIT:?}")).into());
         }
     }
     Ok(())
@@ -380,7 +412,7 @@ fn raise_load(rig: &mut Rig, thresholds: &Thresholds, events: &mut Events) -> Re
     for look in 1.. {
         let load = rig.set_rate(rate, events)?;
         if load == Load::Theirs {
-            steps::say("  the source is not ours to load: its own traffic must do");
+            events.doing("  the source is not ours to load: its own traffic must do");
             return Ok(());
         }
         let start_ns = monotonic_ns();
@@ -388,12 +420,13 @@ fn raise_load(rig: &mut Rig, thresholds: &Thresholds, events: &mut Events) -> Re
         let end_ns = monotonic_ns();
         await_observer(rig, end_ns, events)?;
         let seen = rig.observer.over(Window { start_ns, end_ns });
-        let seen = seen.map_err(|reason| Stop::Environment(format!("the observer saw nothing: {reason}")))?;
+        let seen =
+            seen.map_err(|reason| RunError::Environment(format!("the observer saw nothing: {reason}")))?;
         let asked = match load {
             Load::Rate => format!("{rate} draws a second"),
             Load::Switched | Load::Theirs => "the load is on".to_owned(),
         };
-        steps::say(&format!(
+        events.doing(&format!(
             "  {asked}: the observer sees {:.1} % of a core",
             seen.cpu_percent
         ));
@@ -406,7 +439,7 @@ fn raise_load(rig: &mut Rig, thresholds: &Thresholds, events: &mut Events) -> Re
             Load::Switched | Load::Theirs => look == LOOKS,
         };
         if spent {
-            return Err(Stop::Environment(format!(
+            return Err(RunError::Environment(format!(
                 "{asked}, which does not load the client to {} % of a core; try a lower --busy",
                 thresholds.busy_percent
             ))
@@ -417,30 +450,27 @@ fn raise_load(rig: &mut Rig, thresholds: &Thresholds, events: &mut Events) -> Re
     unreachable!("every look ends the loop or is followed by another")
 }
 
-fn results(judged: &Judged, started_at: Timestamp) -> Results {
-    let run = results::Run::ended(&judged.dir.id, command(), started_at);
+fn results(judged: &Judged, started_at: Timestamp, invocation: &Invocation) -> Results {
+    let run = results::Run::ended(&judged.dir.id, invocation.command.clone(), started_at);
     Results {
         checks: judged.rows.clone(),
         soak: judged.soak.clone(),
-        ..Results::new(run, Environment::read(), judged.exit().into(), sentence(judged))
+        ..Results::new(
+            run,
+            Environment::read(invocation.checkout.as_deref()),
+            judged.exit().into(),
+            sentence(judged),
+        )
     }
     .with_evidence(judged.evidence.as_value())
 }
 
-/// A run that ends before its verdict leaves its results as well.
-fn give_up(error: &anyhow::Error, dir: &RunDir, started_at: Timestamp) {
-    let run = results::Run::ended(&dir.id, command(), started_at);
-    if let Err(second) = present::publish(&mut Results::of_error(run, error), &dir.path) {
-        present::error(&second);
-    }
-}
-
 /// The last lines; the very last is the verdict's sentence.
-fn conclusion(judged: &Judged) -> String {
-    let dir = workspace::shown(&judged.dir.path);
+fn conclusion(judged: &Judged, invocation: &Invocation) -> String {
+    let dir = shown_path(&judged.dir.path);
     let files = format!(
         "evidence:     {dir}/evidence.json\npage:         {dir}/report.html\nsee it again: {}",
-        command()
+        invocation.command
     );
     format!("{files}\n{}", sentence(judged))
 }

@@ -1,14 +1,15 @@
 use std::path::{Path, PathBuf};
 
-use anstream::eprintln;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde_json::Value;
 use xshell::{Shell, cmd};
 
-use crate::cmd::verify::{self, Judged, Variation};
-use crate::exit::Exit;
-use crate::witnesses;
+use crate::command::Requirements;
+use crate::command::verify::{self, Judged, Variation};
+use crate::error::Exit;
+use crate::invocation::Invocation;
+use crate::observe::macos_tools;
 
 /// On a Mac: verify, with macOS's own tools as witnesses, and write acceptance.md.
 ///
@@ -31,19 +32,32 @@ const ELSEWHERE: &str = "verify-macos runs on a Mac, and this is none. Here you 
     cargo xtask check-macos     build and lint the macOS code for both architectures\n  \
     cargo xtask verify-report   judge a report that a Mac sent";
 
-pub(crate) fn run(args: &Args) -> Result<Exit> {
+impl Args {
+    pub(crate) fn requirements(&self) -> Requirements {
+        if cfg!(target_os = "macos") {
+            self.verify.requirements()
+        } else {
+            Requirements::default()
+        }
+    }
+}
+
+pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
     if !cfg!(target_os = "macos") {
-        eprintln!("{ELSEWHERE}");
+        invocation.doing(ELSEWHERE);
         return Ok(Exit::Environment);
     }
     let variation = Variation {
         prepare: args.hardened.then_some(sign_hardened),
-        witness: Some(witnesses::ask),
+        witness: Some(macos_tools::ask),
     };
-    let judged = verify::verify(&args.verify, &variation)?;
+    let judged = verify::verify(&args.verify, &variation, invocation)?;
     let note = judged.dir.path.join("acceptance.md");
-    std::fs::write(&note, acceptance(&judged, args.hardened, Timestamp::now()))
-        .with_context(|| format!("cannot write {}", note.display()))?;
+    std::fs::write(
+        &note,
+        acceptance(&judged, args.hardened, &invocation.command, Timestamp::now()),
+    )
+    .with_context(|| format!("cannot write {}", note.display()))?;
     Ok(judged.exit())
 }
 
@@ -57,7 +71,7 @@ fn sign_hardened(client: &Path, dir: &Path) -> Result<PathBuf> {
 }
 
 /// A note for people: what was run where, and what it came to.
-fn acceptance(judged: &Judged, hardened: bool, at: Timestamp) -> String {
+fn acceptance(judged: &Judged, hardened: bool, command: &str, at: Timestamp) -> String {
     let evidence = judged.evidence.as_value();
     let environment = |key: &str| {
         evidence["environment"][key]
@@ -81,7 +95,7 @@ fn acceptance(judged: &Judged, hardened: bool, at: Timestamp) -> String {
         } else {
             ""
         },
-        verify::command(),
+        command,
         tally.passed,
         tally.failed,
         tally.skipped,
@@ -113,7 +127,7 @@ mod tests {
 
     use super::*;
     use crate::evidence::Evidence;
-    use crate::present::files::RunDir;
+    use crate::output::files::RunDir;
 
     #[test]
     fn the_note_says_what_ran_where_and_what_did_not_pass() {

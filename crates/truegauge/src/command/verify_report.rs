@@ -1,22 +1,20 @@
 use std::path::PathBuf;
 
-use anstream::println;
 use anyhow::Result;
+use checks::{Outcome, Row, Suite, Tally};
 use jiff::Timestamp;
 use report_reader::bounded_json::Budget;
 use serde_json::{Value, json};
-use checks::{Outcome, Row, Tally};
 
-use crate::checks::{self, Checks};
-use crate::cmd::verify;
 use crate::environment::Environment;
-use crate::exit::Exit;
-use crate::plan::ThresholdArgs;
-use crate::present::files::RunDir;
-use crate::present::{self, table};
+use crate::error::Exit;
+use crate::invocation::Invocation;
+use crate::output::console::shown_path;
+use crate::output::files::RunDir;
+use crate::output::{self, table};
 use crate::results::{self, Results};
-use crate::sent::{self, Sent};
-use crate::workspace;
+use crate::submitted::{self, SubmittedReport};
+use crate::thresholds::ThresholdArgs;
 
 /// Judge reports that somebody sent, of any platform: what a report alone can answer.
 ///
@@ -33,46 +31,52 @@ pub(crate) struct Args {
     /// Also write results.json, junit.xml, summary.md and report.html to a directory of their own in this one.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Judge with the *.jq files of this directory instead of the embedded ones.
+    #[arg(long, value_name = "DIR")]
+    assertions: Option<PathBuf>,
     #[command(flatten)]
     thresholds: ThresholdArgs,
 }
 
 /// More are a heap, not a mail.
-const MOST_REPORTS: usize = 50;
+const MAX_REPORTS: usize = 50;
 
-pub(crate) fn run(args: &Args) -> Result<Exit> {
+pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
     let started_at = Timestamp::now();
     anyhow::ensure!(
-        args.reports.len() <= MOST_REPORTS,
-        "{} reports, at most {MOST_REPORTS} are judged at once",
+        args.reports.len() <= MAX_REPORTS,
+        "{} reports, at most {MAX_REPORTS} are judged at once",
         args.reports.len()
     );
-    let checks = Checks::load(&checks::dir())?;
+    let checks = match &args.assertions {
+        Some(dir) => Suite::from_dir(dir)?,
+        None => Suite::embedded()?,
+    };
     let mut budget = Budget::default();
     let reports = (1..).zip(&args.reports);
     let reports = reports
-        .map(|(number, path)| Sent::read(path, format!("report{number}"), &mut budget))
+        .map(|(number, path)| SubmittedReport::read(path, format!("report{number}"), &mut budget))
         .collect::<Result<Vec<_>>>()?;
     for report in &reports {
-        println!("{}: {}, {}", report.label, report.name, report.origin);
+        invocation.result(&format!("{}: {}, {}", report.label, report.name, report.origin));
     }
     let environment = environment(&reports);
-    let judged = sent::sessions(reports)
+    let judged = submitted::sessions(reports)
         .iter()
         .map(|session| Judged::of(session, &checks, args))
         .collect::<Result<Vec<_>>>()?;
-    let mut results = results(judged, environment, started_at);
-    table::print(&results.checks, &results.labels());
+    let mut results = results(judged, environment, invocation, started_at);
+    invocation.result(&table::render(&results.checks, &results.labels()));
     match &args.out {
         Some(parent) => {
             let dir = RunDir::create(parent, started_at)?;
             dir.id.clone_into(&mut results.run.id);
-            present::publish(&mut results, &dir.path)?;
-            println!("page: {}/report.html", workspace::shown(&dir.path));
+            output::publish(&mut results, &dir.path, &*invocation.reporter)?;
+            invocation.result(&format!("page: {}/report.html", shown_path(&dir.path)));
         }
-        None => present::tell(&results)?,
+        None => output::emit(&results, &*invocation.reporter)?,
     }
-    println!("{}", results.sentence);
+    invocation.result(&results.sentence);
     Ok(exit(&results.checks))
 }
 
@@ -83,12 +87,12 @@ struct Judged {
 }
 
 impl Judged {
-    fn of(session: &[Sent], checks: &Checks, args: &Args) -> Result<Self> {
+    fn of(session: &[SubmittedReport], checks: &Suite, args: &Args) -> Result<Self> {
         let evidence = json!({
             "schema": 1,
             "environment": {"os": session[0].platform()},
             "thresholds": args.thresholds.resolve(),
-            "reports": session.iter().map(Sent::to_evidence).collect::<Vec<_>>(),
+            "reports": session.iter().map(SubmittedReport::to_evidence).collect::<Vec<_>>(),
         });
         let mut rows = checks.judge(&evidence)?;
         for report in session {
@@ -99,7 +103,7 @@ impl Judged {
 }
 
 /// Of what machine the reports are, as far as they agree.
-fn environment(reports: &[Sent]) -> Environment {
+fn environment(reports: &[SubmittedReport]) -> Environment {
     let (os, arch) = (reports[0].platform(), reports[0].architecture());
     let agree = reports.iter().all(|report| report.platform() == os);
     Environment {
@@ -111,8 +115,13 @@ fn environment(reports: &[Sent]) -> Environment {
     }
 }
 
-fn results(judged: Vec<Judged>, environment: Environment, started_at: Timestamp) -> Results {
-    let run = results::Run::ended("verify-report", verify::command(), started_at);
+fn results(
+    judged: Vec<Judged>,
+    environment: Environment,
+    invocation: &Invocation,
+    started_at: Timestamp,
+) -> Results {
+    let run = results::Run::ended("verify-report", invocation.command.clone(), started_at);
     let mut results = Results::new(run, environment, Exit::Pass.into(), String::new());
     for Judged { evidence, rows } in judged {
         let of_session = results.clone().with_evidence(&evidence);

@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 use procfs::process::{LimitValue, Process};
 use procfs::{Current, ProcResult, Uptime};
 
-use super::holdings::{Count, Holdings};
+use super::resource_counts::{Count, ResourceCounts};
 use super::series::{ClockReading, DetailReading, TaskReading};
 
 /// `clock_gettime(CLOCK_MONOTONIC)`.
@@ -18,7 +18,7 @@ pub(super) fn monotonic_ns() -> u64 {
 }
 
 /// What a process holds.
-pub(super) fn holdings(pid: u32) -> Holdings {
+pub(super) fn resource_counts(pid: u32) -> ResourceCounts {
     let opened = i32::try_from(pid)
         .map_err(|error| error.to_string())
         .and_then(|pid| Process::new(pid).map_err(|error| error.to_string()));
@@ -32,7 +32,7 @@ pub(super) fn holdings(pid: u32) -> Holdings {
             Err(why) => Err(why.clone()),
         })
     };
-    Holdings {
+    ResourceCounts {
         descriptors: count(|process| Ok(process.fd_count()? as u64)),
         descriptor_limit: count(|process| {
             Ok(match process.limits()?.max_open_files.soft_limit {

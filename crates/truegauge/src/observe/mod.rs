@@ -3,11 +3,12 @@
 //! A thread reads the client's clocks, memory and tasks all the time; a window is cut out of the readings afterwards,
 //! so neither the client nor the observer has to know beforehand when it will be.
 
-mod holdings;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
+pub(crate) mod macos_tools;
+mod resource_counts;
 mod series;
 mod ticks;
 
@@ -18,14 +19,14 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-pub(crate) use holdings::{Count, Holdings};
 #[cfg(target_os = "linux")]
 use linux as platform;
 #[cfg(target_os = "macos")]
 use macos as platform;
 use platform::Subject;
+pub(crate) use resource_counts::{Count, ResourceCounts};
 use series::Series;
-pub(crate) use series::{Between, Observation, Window};
+pub(crate) use series::{Observation, Window, WindowBounds};
 
 /// Between two readings of the process's CPU clock.
 pub(crate) const CLOCK_INTERVAL: Duration = Duration::from_millis(5);
@@ -39,8 +40,8 @@ pub(crate) fn monotonic_ns() -> u64 {
 }
 
 /// Counts what a process holds at this moment.
-pub(crate) fn holdings(pid: u32) -> Holdings {
-    platform::holdings(pid)
+pub(crate) fn resource_counts(pid: u32) -> ResourceCounts {
+    platform::resource_counts(pid)
 }
 
 /// Watches one process until dropped.
@@ -109,7 +110,7 @@ impl Observer {
 
 impl Observer {
     /// What was seen over a window whose place is not known, or why nothing can be said of it.
-    pub(crate) fn between(&self, between: Between) -> Result<Observation, String> {
+    pub(crate) fn between(&self, between: WindowBounds) -> Result<Observation, String> {
         self.series
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

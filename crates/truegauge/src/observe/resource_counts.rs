@@ -17,7 +17,7 @@ fn plain<S: Serializer>(count: &Option<Count>, serializer: S) -> Result<S::Ok, S
 
 /// A figure that does not exist on a platform is absent; one that could not be read says why.
 #[derive(Debug, Clone, Default, Serialize)]
-pub(crate) struct Holdings {
+pub(crate) struct ResourceCounts {
     #[serde(serialize_with = "plain", skip_serializing_if = "Option::is_none")]
     pub(crate) descriptors: Option<Count>,
     /// How many descriptors it may have open.
@@ -60,13 +60,13 @@ mod tests {
             child.stdout.take().expect("piped"),
             child.stdin.take().expect("piped"),
         );
-        let mut holdings = || {
+        let mut resource_counts = || {
             said.read_exact(&mut [0]).expect("a line");
-            super::super::holdings(child.id())
+            super::super::resource_counts(child.id())
         };
-        let before = holdings();
+        let before = resource_counts();
         told.write_all(b"\n").expect("it reads");
-        let seen = holdings();
+        let seen = resource_counts();
         drop(told);
         child.wait().expect("it ends");
         let one_more = before.descriptors.map(|count| count.map(|count| count + 1));
@@ -79,19 +79,19 @@ mod tests {
         for count in [seen.mappings, seen.rss_kb, seen.vm_size_kb] {
             assert!(matches!(count, Some(Ok(count)) if count > 0), "{count:?}");
         }
-        let gone = super::super::holdings(child.id());
+        let gone = super::super::resource_counts(child.id());
         assert!(matches!(gone.descriptors, Some(Err(_))), "{gone:?}");
     }
 
     #[test]
     fn it_is_written_plainly() {
-        let holdings = Holdings {
+        let resource_counts = ResourceCounts {
             threads: Some(Ok(3)),
             mappings: Some(Err("gone".to_owned())),
-            ..Holdings::default()
+            ..ResourceCounts::default()
         };
         assert_eq!(
-            json!(holdings),
+            json!(resource_counts),
             json!({"threads": 3, "mappings": {"missing": "gone"}})
         );
     }

@@ -43,7 +43,7 @@ pub(crate) struct Window {
 
 /// A window of which is known how long it is and between which moments it lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Between {
+pub(crate) struct WindowBounds {
     /// It begins no earlier.
     pub(crate) earliest_ns: u64,
     /// It ends no later.
@@ -51,7 +51,7 @@ pub(crate) struct Between {
     pub(crate) length_ns: u64,
 }
 
-impl Between {
+impl WindowBounds {
     /// How many places for the window are looked at: more than any that differ by what a core does in a millisecond.
     const PLACES: u64 = 64;
 
@@ -178,7 +178,7 @@ impl Series {
 impl Series {
     /// What was seen over a window whose place is not known: over its middle place, and how far the others differ from
     /// that, the process's CPU or any one task's, added to the resolution.
-    pub(super) fn between(&self, between: Between) -> Result<Observation, String> {
+    pub(super) fn between(&self, between: WindowBounds) -> Result<Observation, String> {
         if between.latest_ns.saturating_sub(between.earliest_ns) < between.length_ns {
             return Err("the window is longer than the time in which it must lie".to_owned());
         }
@@ -464,7 +464,7 @@ mod tests {
             });
         }
         let between = |earliest: u64, latest: u64, length: u64| {
-            series.between(Between {
+            series.between(WindowBounds {
                 earliest_ns: earliest * MS,
                 latest_ns: latest * MS,
                 length_ns: length * MS,

@@ -1,40 +1,138 @@
-//! Steps as they run.
+//! Events as lines on a terminal or in a log: progress on standard error, results on standard output.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::io::{IsTerminal, Write};
+use std::path::{MAIN_SEPARATOR, Path};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use anstream::eprintln;
+use indicatif::{ProgressBar, ProgressStyle};
 
-use super::DIMMED;
+use super::{DIMMED, FAILED, github};
+use crate::reporter::{Reporter, RunEvent};
 
-/// One line on what happens now.
-pub(crate) fn say(what: &str) {
-    eprintln!("{what}");
+/// The shortest time between two lines about a soak's progress; a longer soak waits a tenth of its time limit.
+const MIN_LINE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Lines of a failed child's log that are shown.
+const LOG_LINES: usize = 15;
+
+/// The reporter of the binary.
+#[derive(Default)]
+pub struct Console(Mutex<SoakDisplay>);
+
+#[derive(Default)]
+struct SoakDisplay {
+    bar: Option<ProgressBar>,
+    last_line: Option<Instant>,
 }
 
-/// Echoes a child's command line, so that it can be run again by hand.
-pub(crate) fn running(command: &Command) {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    // As it would be typed from the checkout.
-    let words = words.map(|word| quoted(OsStr::new(&crate::workspace::shown(Path::new(word)))));
-    eprintln!("{DIMMED}$ {}{DIMMED:#}", words.collect::<Vec<_>>().join(" "));
+impl Reporter for Console {
+    fn emit(&self, event: &RunEvent<'_>) {
+        match event {
+            RunEvent::StepBegan(title) if github::is_here() => {
+                out(&format!("::group::{}", github::escape_data(title)));
+            }
+            RunEvent::StepEnded if github::is_here() => out("::endgroup::"),
+            RunEvent::StepBegan(_) | RunEvent::StepEnded => {}
+            RunEvent::Doing(what) => err(what),
+            RunEvent::Starting(command) => err(&format!("{DIMMED}$ {}{DIMMED:#}", command_line(command))),
+            RunEvent::LogToShow(path) => err(&log_tail(path)),
+            RunEvent::SoakProgress {
+                elapsed,
+                total,
+                progress,
+                bounds,
+            } => self.soak_progress(*elapsed, *total, progress, bounds),
+            RunEvent::SoakEnded => {
+                let mut display = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(bar) = display.bar.take() {
+                    bar.finish_and_clear();
+                }
+                display.last_line = None;
+            }
+            RunEvent::Result(text) => out(text),
+            RunEvent::Error(error) => err(&format!("{FAILED}error:{FAILED:#} {error:#}")),
+        }
+    }
 }
 
-/// The end of a log, for a failure.
-pub(crate) fn log_tail(path: &Path) {
-    const LINES: usize = 15;
-    let Ok(text) = std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()) else {
-        return;
+impl Console {
+    /// A bar on a terminal, elsewhere a line now and then.
+    fn soak_progress(&self, elapsed: Duration, total: Duration, progress: &str, bounds: &str) {
+        let mut display = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::io::stderr().is_terminal() && std::env::var_os("CI").is_none() {
+            let bar = display.bar.get_or_insert_with(|| bar(total));
+            bar.set_position(elapsed.as_secs());
+            bar.set_prefix(progress.to_owned());
+            bar.set_message(bounds.to_owned());
+            return;
+        }
+        let now = Instant::now();
+        let interval = MIN_LINE_INTERVAL.max(total / 10);
+        let last = *display.last_line.get_or_insert(now);
+        if now.duration_since(last) >= interval {
+            display.last_line = Some(now);
+            err(&format!("{:>5.0} s  {progress}; {bounds}", elapsed.as_secs_f64()));
+        }
+    }
+}
+
+/// A line on standard output. A reader that is gone does not end the run.
+fn out(text: &str) {
+    let _ = writeln!(anstream::stdout(), "{text}");
+}
+
+/// A line on standard error.
+fn err(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+fn bar(total: Duration) -> ProgressBar {
+    let bar = ProgressBar::new(total.as_secs());
+    let style = ProgressStyle::with_template("{elapsed} {bar:20} {prefix}\n{wide_msg}");
+    bar.with_style(style.expect("the template is valid"))
+}
+
+/// A path as one would type it here: relative where it is below the current directory.
+pub(crate) fn shown_path(path: &Path) -> String {
+    let here = std::env::current_dir().ok();
+    let below = here.as_deref().and_then(|here| path.strip_prefix(here).ok());
+    let below = below.filter(|below| !below.as_os_str().is_empty());
+    below.unwrap_or(path).display().to_string()
+}
+
+/// A child's command line, to be run again by hand.
+pub(crate) fn command_line(command: &Command) -> String {
+    let program = command.get_program();
+    let program = if program.to_string_lossy().contains(MAIN_SEPARATOR) {
+        quoted(OsStr::new(&shown_path(Path::new(program))))
+    } else {
+        quoted(program)
     };
+    let arguments = command.get_args().map(quoted);
+    std::iter::once(program)
+        .chain(arguments)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// The end of a log.
+fn log_tail(path: &Path) -> String {
+    let Ok(bytes) = std::fs::read(path) else {
+        return format!("{}: not written", shown_path(path));
+    };
+    let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
-    eprintln!("{}, last lines:", crate::workspace::shown(path));
+    let mut tail = format!("{}, last lines:", shown_path(path));
     if lines.is_empty() {
-        eprintln!("{DIMMED}  (empty){DIMMED:#}");
+        tail += &format!("\n{DIMMED}  (empty){DIMMED:#}");
     }
-    for line in &lines[lines.len().saturating_sub(LINES)..] {
-        eprintln!("{DIMMED}  {line}{DIMMED:#}");
+    for line in &lines[lines.len().saturating_sub(LOG_LINES)..] {
+        tail += &format!("\n{DIMMED}  {line}{DIMMED:#}");
     }
+    tail
 }
 
 /// A word as a shell would read it back.
@@ -62,5 +160,28 @@ mod tests {
         ] {
             assert_eq!(quoted(OsStr::new(word)), expected);
         }
+    }
+
+    #[test]
+    fn paths_below_the_current_directory_are_relative() {
+        let here = std::env::current_dir().expect("a current directory");
+        assert_eq!(shown_path(&here.join("a/b")), "a/b");
+        assert_eq!(shown_path(Path::new("/nonexistent/b")), "/nonexistent/b");
+        let mut command = Command::new("true");
+        command.arg("a b");
+        assert_eq!(command_line(&command), "true 'a b'");
+    }
+
+    #[test]
+    fn a_log_is_shown_from_its_end() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let log = dir.path().join("client.log");
+        assert!(log_tail(&log).contains("not written"));
+        std::fs::write(&log, (0..40).map(|n| format!("line {n}\n")).collect::<String>()).expect("written");
+        let tail = log_tail(&log);
+        assert!(
+            tail.contains("line 39") && tail.contains("line 25") && !tail.contains("line 24"),
+            "{tail}"
+        );
     }
 }

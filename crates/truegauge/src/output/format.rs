@@ -1,7 +1,7 @@
 //! How figures are worded, alike in every view.
 
-use serde_json::Value;
 use checks::{Allowed, Row};
+use serde_json::Value;
 
 /// What is allowed, with its unit.
 pub(super) fn allowed(row: &Row) -> String {

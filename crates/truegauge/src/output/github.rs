@@ -5,63 +5,44 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anstream::println;
 use anyhow::{Context, Result};
 use checks::{Outcome, Row};
 
-use super::wording::{allowed, plain, shown};
+use super::format::{allowed, plain, shown};
+use crate::reporter::{Reporter, RunEvent};
 use crate::results::{Results, Verdict};
 
 /// Of ten errors that GitHub shows of a step: room is left for what the runner itself reports.
-const MOST_ERRORS: usize = 9;
+const MAX_ERRORS: usize = 9;
 
 /// A step's summary above 1,024 KiB is dropped whole.
-const MOST_SUMMARY_BYTES: usize = 900_000;
+const MAX_SUMMARY_BYTES: usize = 900_000;
 
 /// Whether this runs in a workflow there.
 pub(crate) fn is_here() -> bool {
     std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true")
 }
 
-/// Lines of the log that a reader can fold; they end with the value.
-pub(crate) struct Group(());
-
-impl Group {
-    /// Begins a group, where there is one to begin.
-    pub(crate) fn begin(title: &str) -> Option<Self> {
-        is_here().then(|| {
-            println!("::group::{}", escape_data(title));
-            Self(())
-        })
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        println!("::endgroup::");
-    }
-}
-
-/// Tells a run's results: annotations, summary, output. Does nothing elsewhere.
-pub(crate) fn tell(results: &Results, summary: &str) -> Result<()> {
+/// Reports a run's results: annotations, summary, output. Does nothing elsewhere.
+pub(crate) fn emit(results: &Results, summary: &str, reporter: &dyn Reporter) -> Result<()> {
     if !is_here() {
         return Ok(());
     }
     for annotation in annotations(results) {
-        println!("{annotation}");
+        reporter.emit(&RunEvent::Result(&annotation));
     }
-    summarise(results.verdict, summary)
+    summarize(results.verdict, summary)
 }
 
-/// Tells a summary and a verdict. Does nothing elsewhere.
-pub(crate) fn summarise(verdict: Verdict, summary: &str) -> Result<()> {
+/// Writes a summary and a verdict. Does nothing elsewhere.
+pub(crate) fn summarize(verdict: Verdict, summary: &str) -> Result<()> {
     if !is_here() {
         return Ok(());
     }
     if let Some(file) = file_named_by("GITHUB_STEP_SUMMARY") {
         // What this step said before counts as well.
         let taken = std::fs::metadata(&file).map_or(0, |meta| meta.len() as usize);
-        append(&file, &cut(summary, MOST_SUMMARY_BYTES.saturating_sub(taken)))?;
+        append(&file, &cut(summary, MAX_SUMMARY_BYTES.saturating_sub(taken)))?;
     }
     if let Some(file) = file_named_by("GITHUB_OUTPUT") {
         append(&file, &format!("verdict={}\n", verdict.word()))?;
@@ -89,8 +70,8 @@ fn annotations(results: &Results) -> Vec<String> {
         .iter()
         .filter(|row| row.outcome() == Outcome::Fail)
         .collect();
-    let mut lines: Vec<String> = failed.iter().take(MOST_ERRORS).map(|row| of_row(row)).collect();
-    if let Some(more @ 1..) = failed.len().checked_sub(MOST_ERRORS) {
+    let mut lines: Vec<String> = failed.iter().take(MAX_ERRORS).map(|row| of_row(row)).collect();
+    if let Some(more @ 1..) = failed.len().checked_sub(MAX_ERRORS) {
         let text = format!("{more} more failed checks: see the step's summary, or results.json");
         lines.push(annotation("notice", "more failures", &text));
     }
@@ -129,7 +110,7 @@ fn annotation(level: &str, title: &str, text: &str) -> String {
 }
 
 /// As the runner's own toolkit escapes what follows the second `::`.
-fn escape_data(text: &str) -> String {
+pub(super) fn escape_data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
@@ -221,8 +202,8 @@ mod tests {
     fn a_long_summary_is_cut_at_a_line_and_points_to_the_rest() {
         assert_eq!(cut("a\nb\n", 4), "a\nb\n");
         let long = "zeile ü\n".repeat(200_000);
-        let short = cut(&long, MOST_SUMMARY_BYTES);
-        assert!(short.len() <= MOST_SUMMARY_BYTES && short.len() > MOST_SUMMARY_BYTES - 200);
+        let short = cut(&long, MAX_SUMMARY_BYTES);
+        assert!(short.len() <= MAX_SUMMARY_BYTES && short.len() > MAX_SUMMARY_BYTES - 200);
         assert!(short.ends_with("among the run's artifacts.\n"));
         assert_eq!(cut(&long, 3), "", "there is no room to say anything");
     }

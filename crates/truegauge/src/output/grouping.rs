@@ -2,7 +2,7 @@
 
 use checks::Row;
 
-use super::wording::plain;
+use super::format::plain;
 
 /// One check over all reports.
 #[derive(Debug, PartialEq)]

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 use checks::{Outcome, Row};
+use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::wording::{allowed, plain, shown};
+use super::format::{allowed, plain, shown};
 use crate::results::{Results, Verdict};
 
 /// The whole file.

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use checks::{Outcome, Row};
 
-use super::lines::{by_reason, lines, relaxed};
-use super::wording::{allowed, percent, plain, shown};
+use super::format::{allowed, percent, plain, shown};
+use super::grouping::{by_reason, lines, relaxed};
 use crate::results::Results;
 
 /// Failed and skipped checks told in full; a CI system's page has an end.

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use comfy_table::{Cell, Color};
 use checks::Outcome;
+use comfy_table::{Cell, Color};
 use leak_test::figure;
 
+use super::format::plain;
 use super::markdown::inline;
 use super::table;
-use super::wording::plain;
 use crate::results::{Count, Matrix, MatrixLine};
 
 /// `3 of 4`, with what became of the others.

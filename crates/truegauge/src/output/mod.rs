@@ -1,39 +1,30 @@
-//! What people see: steps as they run, and the results in every form that somebody reads them in.
+//! Views of the results: the terminal, the page, JUnit, Markdown, GitHub.
 
+pub(crate) mod console;
 pub(crate) mod files;
+mod format;
 mod github;
+mod grouping;
+mod html;
 mod junit;
-mod lines;
 mod markdown;
 pub(crate) mod matrix;
-mod page;
-pub(crate) mod steps;
 pub(crate) mod table;
-mod wording;
 
 use std::path::Path;
 
-use anstream::eprintln;
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 
+pub use self::console::Console;
+use crate::reporter::Reporter;
 use crate::results::{Matrix, Results, SOAK_PICTURES, Verdict};
 
 pub(crate) const FAILED: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const DIMMED: Style = Style::new().dimmed();
 
-/// An error and its causes, on standard error.
-pub(crate) fn error(error: &anyhow::Error) {
-    eprintln!("{FAILED}error:{FAILED:#} {error:#}");
-}
-
-/// Lines of the log that GitHub's page can fold, until the value is dropped.
-pub(crate) fn group(title: &str) -> Option<github::Group> {
-    github::Group::begin(title)
-}
-
-/// Writes a run's results to its directory in every form, and tells GitHub Actions where this runs there.
-pub(crate) fn publish(results: &mut Results, dir: &Path) -> Result<()> {
+/// Writes a run's results to its directory in every form, and reports it to GitHub Actions where this runs there.
+pub(crate) fn publish(results: &mut Results, dir: &Path, reporter: &dyn Reporter) -> Result<()> {
     const FILES: [&str; 4] = ["report.html", "results.json", "junit.xml", "summary.md"];
     results.find_artifacts(dir, &FILES);
     let results = &*results;
@@ -46,17 +37,17 @@ pub(crate) fn publish(results: &mut Results, dir: &Path) -> Result<()> {
     files::write_text(&dir.join("summary.md"), &summary)?;
     files::write_text(
         &dir.join("report.html"),
-        &page::render(results, picture.as_deref()),
+        &html::render(results, picture.as_deref()),
     )?;
-    github::tell(results, &summary)
+    github::emit(results, &summary, reporter)
 }
 
-/// Tells GitHub Actions alone.
-pub(crate) fn tell(results: &Results) -> Result<()> {
-    github::tell(results, &markdown::render(results))
+/// Reports a run to GitHub Actions alone.
+pub(crate) fn emit(results: &Results, reporter: &dyn Reporter) -> Result<()> {
+    github::emit(results, &markdown::render(results), reporter)
 }
 
-/// Writes a summary of many runs, and tells GitHub Actions where this runs there.
+/// Writes a summary of many runs, and reports it to GitHub Actions where this runs there.
 pub(crate) fn publish_matrix(
     matrix: &Matrix,
     verdict: Verdict,
@@ -65,8 +56,8 @@ pub(crate) fn publish_matrix(
     dir: &Path,
 ) -> Result<()> {
     let summary = matrix::markdown(matrix, sentence);
-    let page = page::matrix::render(matrix, verdict, sentence, runs);
+    let page = html::matrix::render(matrix, verdict, sentence, runs);
     files::write_text(&dir.join("summary.md"), &summary)?;
     files::write_text(&dir.join("summary.html"), &page)?;
-    github::summarise(verdict, &summary)
+    github::summarize(verdict, &summary)
 }

@@ -1,16 +1,16 @@
 //! The table of checks, failures and their remedies last.
 
-use anstream::{AutoStream, ColorChoice, println};
-use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
+use anstream::{AutoStream, ColorChoice};
 use checks::{Allowed, Outcome, Row};
+use comfy_table::{Cell, Color, ContentArrangement, Table, presets};
 
 use super::FAILED;
-use super::lines::{by_reason, lines, relaxed};
-use super::wording::{allowed, bounds, shown};
+use super::format::{allowed, bounds, shown};
+use super::grouping::{by_reason, lines, relaxed};
 
-/// Prints the table, one line a check and one column a report, then why checks were skipped, and last every failure with
-/// what to do about it.
-pub(crate) fn print(rows: &[Row], labels: &[&str]) {
+/// Renders the table, one line a check and one column a report; then the reasons of skipped checks; last every failure with
+/// its remedy.
+pub(crate) fn render(rows: &[Row], labels: &[&str]) -> String {
     let mut table = empty();
     table.set_header(
         std::iter::once("check")
@@ -28,16 +28,17 @@ pub(crate) fn print(rows: &[Row], labels: &[&str]) {
                 .chain([Cell::new(line.title)]),
         );
     }
-    println!("{table}");
+    let mut text = table.to_string();
     for (reason, checks) in by_reason(rows, skipped) {
-        println!("SKIPPED: {reason}\n    {}", checks.join(" "));
+        text += &format!("\nSKIPPED: {reason}\n    {}", checks.join(" "));
     }
     for (reason, checks) in by_reason(rows, relaxed) {
-        println!("RELAXED: {reason}\n    {}", checks.join(" "));
+        text += &format!("\nRELAXED: {reason}\n    {}", checks.join(" "));
     }
     for row in rows.iter().filter(|row| row.outcome() == Outcome::Fail) {
-        println!("{}", explained(row));
+        text += &format!("\n{}", explained(row));
     }
+    text
 }
 
 /// Why a check was skipped, if it was.

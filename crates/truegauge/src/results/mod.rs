@@ -1,5 +1,5 @@
 //! What a run came to: the one model of which the terminal's last lines, `results.json`, `junit.xml`, `summary.md`,
-//! `report.html` and GitHub's annotations are views (`crate::present`).
+//! `report.html` and GitHub's annotations are views (`crate::output`).
 //!
 //! `docs/results.schema.json` describes it to others; a change here is a change there.
 
@@ -8,21 +8,23 @@ mod matrix;
 mod reports;
 mod soak;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use checks::{Outcome, Row, Tally};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use checks::{Outcome, Row, Tally};
 
 pub(crate) use self::artifacts::{Artifact, SOAK_PICTURES};
 pub(crate) use self::matrix::{Count, Matrix, MatrixLine};
 pub(crate) use self::reports::{Report, Thread};
 pub(crate) use self::soak::{Bounds, Experiment, Finding, Soak};
+use crate::binary_identity::BinaryIdentity;
 use crate::environment::Environment;
-use crate::exit::Exit;
+use crate::error::Exit;
 
 /// The version of the model: raised when a reader of the older one would misread it.
 pub(crate) const SCHEMA: u32 = 1;
@@ -39,6 +41,9 @@ pub(crate) struct Results {
     /// The client's profile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) profile: Option<String>,
+    /// The binaries that took part, by role; absent where reports were judged without a run.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) binaries: BTreeMap<String, BinaryIdentity>,
     /// The deviations that were allowed, by name, as they stand in the evidence.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub(crate) thresholds: Map<String, Value>,
@@ -148,6 +153,7 @@ impl Results {
             run,
             environment,
             profile: None,
+            binaries: BTreeMap::new(),
             thresholds: Map::new(),
             checks: Vec::new(),
             reports: Vec::new(),
@@ -157,15 +163,16 @@ impl Results {
     }
 
     /// A run that ended before its verdict.
-    pub(crate) fn of_error(run: Run, error: &anyhow::Error) -> Self {
+    pub(crate) fn of_error(run: Run, environment: Environment, error: &anyhow::Error) -> Self {
         let verdict = Verdict::from(Exit::of(error));
-        Self::new(run, Environment::read(), verdict, format!("{verdict}: {error:#}"))
+        Self::new(run, environment, verdict, format!("{verdict}: {error:#}"))
     }
 
     /// Adds the thresholds and the reports of some evidence.
     #[must_use]
     pub(crate) fn with_evidence(mut self, evidence: &Value) -> Self {
         self.profile = evidence["client"]["profile"].as_str().map(str::to_owned);
+        self.binaries = serde_json::from_value(evidence["binaries"].clone()).unwrap_or_default();
         self.thresholds = evidence["thresholds"].as_object().cloned().unwrap_or_default();
         self.reports = reports::of_evidence(evidence);
         self
@@ -228,7 +235,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("results.json");
         let results = examples::failed();
-        crate::present::files::write_json(&path, &results).expect("written");
+        crate::output::files::write_json(&path, &results).expect("written");
         let read = Results::read(&path).expect("read");
         let json = |results: &Results| serde_json::to_value(results).expect("JSON");
         assert_eq!(json(&read), json(&results));

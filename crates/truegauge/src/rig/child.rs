@@ -14,10 +14,10 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, wa
 use super::events::{Event, Role};
 
 /// How long a child may take at each step from a polite request to KILL.
-const PATIENCE: Duration = Duration::from_secs(2);
+const END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// At the least, where the run's time is up.
-const HASTE: Duration = Duration::from_millis(100);
+const MIN_END_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The longest line that a child's protocol may have.
 const MAX_LINE: u64 = 4 << 20;
@@ -134,8 +134,9 @@ impl ChildGuard {
 
     fn patience(&self) -> Duration {
         let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
-        self.deadline
-            .map_or(PATIENCE, |deadline| left(deadline).clamp(HASTE, PATIENCE))
+        self.deadline.map_or(END_TIMEOUT, |deadline| {
+            left(deadline).clamp(MIN_END_TIMEOUT, END_TIMEOUT)
+        })
     }
 
     /// Tells the child that nothing more is to come.
@@ -155,7 +156,7 @@ impl ChildGuard {
     fn reap(&mut self) {
         let _ = kill_process_group(self.group, Signal::KILL);
         // Without anybody who announces it, or once that has been heard, this returns at once.
-        let _ = self.ended.recv_timeout(PATIENCE);
+        let _ = self.ended.recv_timeout(END_TIMEOUT);
         self.status = self.child.wait().ok();
     }
 }
@@ -206,7 +207,7 @@ pub(super) fn forward_messages(role: Role, stream: impl Read, events: &Sender<Ev
 }
 
 /// A status as the harness words it.
-pub(crate) fn worded(status: ExitStatus) -> String {
+pub(crate) fn describe_status(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exit status {code}"),
         (None, Some(signal)) => format!("signal {signal}"),
@@ -248,7 +249,11 @@ mod tests {
                 matches!(events.recv(), Ok(Event::Message(Role::Client, _))),
                 "{script}: started"
             );
-            assert_eq!(child.end().map(worded).as_deref(), Some(expected), "{script}");
+            assert_eq!(
+                child.end().map(describe_status).as_deref(),
+                Some(expected),
+                "{script}"
+            );
         }
     }
 
@@ -257,8 +262,8 @@ mod tests {
         let (child, events) = spawn("trap '' TERM; echo 1; while :; do sleep 0.05; done");
         assert!(matches!(events.recv(), Ok(Event::Message(..))));
         let mut child = child.end_by(Some(Instant::now()));
-        assert_eq!(child.patience(), HASTE);
-        assert_eq!(child.end().map(worded).as_deref(), Some("signal 9"));
+        assert_eq!(child.patience(), MIN_END_TIMEOUT);
+        assert_eq!(child.end().map(describe_status).as_deref(), Some("signal 9"));
         assert!(
             events.try_iter().any(|event| matches!(event, Event::Exited(..))),
             "its end is in the queue by then"
@@ -266,7 +271,7 @@ mod tests {
 
         let (child, _events) = spawn("cat >/dev/null");
         let child = child.end_by(Some(Instant::now() + Duration::from_secs(3600)));
-        assert_eq!(child.patience(), PATIENCE);
+        assert_eq!(child.patience(), END_TIMEOUT);
     }
 
     #[test]

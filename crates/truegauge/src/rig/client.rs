@@ -9,35 +9,35 @@ use anyhow::Result;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use super::child::{ChildGuard, Output, worded};
+use super::child::{ChildGuard, Output, describe_status};
 use super::control::Control;
 use super::events::{Events, Role};
-use super::folder::{Filed, Folder};
-use super::leash::Leash;
+use super::kill_on_parent_exit::KillOnParentExit;
+use super::report_dir::{FiledReport, ReportDir};
 use super::source::Source;
-use crate::exit::Stop;
+use crate::error::RunError;
 use crate::observe::monotonic_ns;
-use crate::profile::{By, Places, Profile, SignalName, StopBy, Trigger};
+use crate::profile::{By, Placeholders, Profile, SignalName, StopBy, Trigger};
 
 /// How long the client may take to open its control socket.
-const START: Duration = Duration::from_secs(20);
+const START_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long its session may take to show a surface.
-const SURFACE: Duration = Duration::from_secs(15);
+const SURFACE_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How often its session is looked at from outside until then.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How long a report may take beyond its window.
-const FILING: Duration = Duration::from_secs(20);
+const FILING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A client with a session.
 pub(crate) struct Client {
     // In this order: the connection closes, and the leash lets go, before the process ends.
     control: Option<Control>,
-    _leash: Leash,
+    _leash: KillOnParentExit,
     child: ChildGuard,
-    reports: Folder,
+    reports: ReportDir,
 }
 
 /// Starts a client; its session is still to come.
@@ -45,16 +45,16 @@ pub(super) fn launch(
     binary: &Path,
     profile: &Profile,
     trigger: &Trigger,
-    places: &Places<'_>,
+    places: &Placeholders<'_>,
     log: &Path,
     events: &Events,
-) -> Result<ChildGuard, Stop> {
+) -> Result<ChildGuard, RunError> {
     let mut command = Command::new(binary);
     command.args(profile.arguments(trigger, places));
     command.envs(&profile.client.env);
     ChildGuard::spawn(Role::Client, command, Output::Log, Some(log), events.sender())
         .map(|child| child.end_by(events.deadline()))
-        .map_err(|error| Stop::Environment(format!("{error:#}")))
+        .map_err(|error| RunError::Environment(format!("{error:#}")))
 }
 
 impl Client {
@@ -63,11 +63,11 @@ impl Client {
     pub(super) fn connect(
         mut child: ChildGuard,
         profile: &Profile,
-        places: &Places<'_>,
+        places: &Placeholders<'_>,
         source: Option<&mut Source>,
         events: &mut Events,
     ) -> Result<Self> {
-        let leash = Leash::on(child.id())?;
+        let leash = KillOnParentExit::on(child.id())?;
         let shown = match (profile.client.control_socket, source) {
             (true, _) => surface_by_control(places.socket, events).map(Some),
             (false, Some(source)) => surface_from_outside(source, events).map(|()| None),
@@ -84,7 +84,7 @@ impl Client {
                 control,
                 _leash: leash,
                 child,
-                reports: Folder::new(places.reports),
+                reports: ReportDir::new(places.reports),
             }),
             Err(error) => Err(no_session(error, &mut child, profile)),
         }
@@ -98,11 +98,11 @@ impl Client {
         source: Option<&mut Source>,
         window: Duration,
         events: &mut Events,
-    ) -> Result<Filed> {
+    ) -> Result<FiledReport> {
         if trigger.by == By::ControlSocket {
             return self.ask_for_report(window, events);
         }
-        let limit = window + FILING + Duration::from_secs(trigger.seconds.unwrap_or(0).into());
+        let limit = window + FILING_TIMEOUT + Duration::from_secs(trigger.seconds.unwrap_or(0).into());
         if trigger.by == By::Interval {
             return self.next_of_interval(profile, trigger, limit, events);
         }
@@ -150,7 +150,7 @@ impl Client {
         trigger: &Trigger,
         limit: Duration,
         events: &mut Events,
-    ) -> Result<Filed> {
+    ) -> Result<FiledReport> {
         let names = profile.names(trigger, None);
         let whole = profile.reports.whole;
         let mut before = self.reports.zips(&names)?;
@@ -162,7 +162,7 @@ impl Client {
             .await_new(&names, &before, whole, first.appeared_ns, limit, events)
     }
 
-    fn ask_for_report(&mut self, window: Duration, events: &mut Events) -> Result<Filed> {
+    fn ask_for_report(&mut self, window: Duration, events: &mut Events) -> Result<FiledReport> {
         let before = self.zips()?;
         let triggered_ns = monotonic_ns();
         let params = json!({"window_ms": window.as_millis() as u64});
@@ -170,7 +170,7 @@ impl Client {
         let appeared_ns = monotonic_ns();
         let named = answer["path"].as_str().unwrap_or_default().to_owned();
         let mut new = self.zips()?.into_iter().filter(|zip| !before.contains(zip));
-        let fault = |what: String| Stop::Client(format!("one trigger must bring one zip: {what}"));
+        let fault = |what: String| RunError::Client(format!("one trigger must bring one zip: {what}"));
         let Some(path) = new.next() else {
             return Err(fault(format!(
                 "none appeared in {} (the client says {named:?})",
@@ -193,7 +193,7 @@ impl Client {
             ))
             .into());
         }
-        Ok(Filed {
+        Ok(FiledReport {
             path,
             triggered_ns,
             appeared_ns,
@@ -211,9 +211,9 @@ impl Client {
         params: Value,
         work: Duration,
         events: &mut Events,
-    ) -> Result<Value, Stop> {
+    ) -> Result<Value, RunError> {
         let control = self.control.as_mut().ok_or_else(|| {
-            Stop::Environment(format!(
+            RunError::Environment(format!(
                 "`{method}` is asked for over our control protocol, which this client does not speak"
             ))
         })?;
@@ -234,12 +234,12 @@ impl Client {
             .status();
         match status {
             Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(Stop::Environment(format!(
+            Ok(status) => Err(RunError::Environment(format!(
                 "the profile's command {script:?} ended with {}",
-                worded(status)
+                describe_status(status)
             ))
             .into()),
-            Err(error) => Err(Stop::Environment(format!("cannot start /bin/sh: {error}")).into()),
+            Err(error) => Err(RunError::Environment(format!("cannot start /bin/sh: {error}")).into()),
         }
     }
 
@@ -249,7 +249,7 @@ impl Client {
     }
 
     /// Asks the client to end, and does not take no for an answer. How it ends is judged where it promised to quit.
-    pub(super) fn quit(mut self, profile: &Profile, events: &mut Events) -> Result<(), Stop> {
+    pub(super) fn quit(mut self, profile: &Profile, events: &mut Events) -> Result<(), RunError> {
         if let Some(signal) = profile.stop.signal {
             // One that is gone already has ended, too.
             let _ = self.signal(signal);
@@ -258,14 +258,14 @@ impl Client {
             self.child.end();
             return Ok(());
         }
-        let answer: Result<Value, Stop> = self.request("quit", json!({}), Duration::ZERO, events);
+        let answer: Result<Value, RunError> = self.request("quit", json!({}), Duration::ZERO, events);
         drop(self.control);
         match (answer, self.child.end()) {
             (_, Some(status)) if status.success() => Ok(()),
             (Err(stop), _) => Err(stop),
             (_, status) => {
-                let status = status.map_or_else(|| "an unknown status".to_owned(), worded);
-                Err(Stop::Client(format!(
+                let status = status.map_or_else(|| "an unknown status".to_owned(), describe_status);
+                Err(RunError::Client(format!(
                     "the client was asked to quit and ended with {status}"
                 )))
             }
@@ -282,15 +282,16 @@ impl Client {
         };
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
         let pid = pid.expect("a child has a pid");
-        kill_process(pid, signal)
-            .map_err(|error| Stop::Client(format!("the client cannot be sent {signal:?}: {error}")).into())
+        kill_process(pid, signal).map_err(|error| {
+            RunError::Client(format!("the client cannot be sent {signal:?}: {error}")).into()
+        })
     }
 }
 
-fn surface_by_control(socket: &Path, events: &mut Events) -> Result<Control, Stop> {
-    let mut control = Control::connect(socket, START, events)?;
-    let params = json!({"await_surface_ms": SURFACE.as_millis() as u64});
-    let status = control.request("status", params, SURFACE, events)?;
+fn surface_by_control(socket: &Path, events: &mut Events) -> Result<Control, RunError> {
+    let mut control = Control::connect(socket, START_TIMEOUT, events)?;
+    let params = json!({"await_surface_ms": SURFACE_TIMEOUT.as_millis() as u64});
+    let status = control.request("status", params, SURFACE_TIMEOUT, events)?;
     if status["surfaces"].as_array().is_none_or(Vec::is_empty) {
         return Err(no_surface(&format!("it says {status}")));
     }
@@ -298,14 +299,14 @@ fn surface_by_control(socket: &Path, events: &mut Events) -> Result<Control, Sto
 }
 
 /// A session whose display channel is open is shown its surface at once.
-fn surface_from_outside(source: &mut Source, events: &mut Events) -> Result<(), Stop> {
-    let deadline = Instant::now() + SURFACE;
+fn surface_from_outside(source: &mut Source, events: &mut Events) -> Result<(), RunError> {
+    let deadline = Instant::now() + SURFACE_TIMEOUT;
     loop {
         let shows = source
             .shows_display(events)
             .map_err(|error| match error.downcast() {
                 Ok(stop) => stop,
-                Err(other) => Stop::Environment(format!("{other:#}")),
+                Err(other) => RunError::Environment(format!("{other:#}")),
             })?;
         if shows {
             return Ok(());
@@ -313,40 +314,40 @@ fn surface_from_outside(source: &mut Source, events: &mut Events) -> Result<(), 
         if Instant::now() > deadline {
             return Err(no_surface("its display channel was never opened"));
         }
-        events.pass(LOOK)?;
+        events.pass(POLL_INTERVAL)?;
     }
 }
 
 /// Without a surface there is nothing to judge, and most often it is the server's or the command line's doing.
-fn no_surface(what: &str) -> Stop {
-    Stop::Environment(format!(
-        "the client's session showed no surface within {SURFACE:?}: {what}; does the server show one to another client, \
+fn no_surface(what: &str) -> RunError {
+    RunError::Environment(format!(
+        "the client's session showed no surface within {SURFACE_TIMEOUT:?}: {what}; does the server show one to another client, \
          and does it ask for a password (--password-file)? The client's log may say more"
     ))
 }
 
-fn await_file(file: &Path, events: &mut Events) -> Result<(), Stop> {
-    let deadline = Instant::now() + START;
+fn await_file(file: &Path, events: &mut Events) -> Result<(), RunError> {
+    let deadline = Instant::now() + START_TIMEOUT;
     while !file.exists() {
         if Instant::now() > deadline {
-            return Err(Stop::Client(format!(
-                "the client did not make its ready-file {} within {START:?}",
+            return Err(RunError::Client(format!(
+                "the client did not make its ready-file {} within {START_TIMEOUT:?}",
                 file.display()
             )));
         }
-        events.pass(LOOK)?;
+        events.pass(POLL_INTERVAL)?;
     }
     Ok(())
 }
 
 /// A client that says so by its exit status could not have a session: that is not its fault.
-fn no_session(stop: Stop, child: &mut ChildGuard, profile: &Profile) -> anyhow::Error {
+fn no_session(stop: RunError, child: &mut ChildGuard, profile: &Profile) -> anyhow::Error {
     let status = child
         .wait(Duration::from_millis(500))
         .and_then(|status| status.code());
     match (stop, status) {
-        (Stop::Client(what), Some(status)) if Some(status) == profile.client.environment_status => {
-            Stop::Environment(format!(
+        (RunError::Client(what), Some(status)) if Some(status) == profile.client.environment_status => {
+            RunError::Environment(format!(
                 "{what}: it could not have a session, and its log says why; a password is given with --password-file"
             ))
             .into()

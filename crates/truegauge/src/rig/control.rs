@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::child::forward_messages;
-use super::events::{Event, Events, Role, Waited};
-use crate::exit::Stop;
+use super::events::{Event, Events, Role, WaitOutcome};
+use crate::error::RunError;
 
 /// How long a request may wait beyond the work that it asks for.
-const SLACK: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How often the socket is tried while the client starts.
-const RETRY: Duration = Duration::from_millis(10);
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
 /// How long after its socket's end a process's own may be noticed.
-const HINDSIGHT: Duration = Duration::from_secs(2);
+const EXIT_GRACE: Duration = Duration::from_secs(2);
 
 /// A connection that has said hello.
 pub(crate) struct Control {
@@ -30,25 +30,25 @@ pub(crate) struct Control {
 
 impl Control {
     /// Connects as soon as the client listens.
-    pub(crate) fn connect(path: &Path, limit: Duration, events: &mut Events) -> Result<Self, Stop> {
+    pub(crate) fn connect(path: &Path, limit: Duration, events: &mut Events) -> Result<Self, RunError> {
         let deadline = Instant::now() + limit;
         let stream = loop {
             match UnixStream::connect(path) {
                 Ok(stream) => break stream,
                 Err(error) if Instant::now() > deadline => {
-                    return Err(Stop::Client(format!(
+                    return Err(RunError::Client(format!(
                         "the client's control socket did not answer within {limit:?}: {}: {error}",
                         path.display()
                     )));
                 }
-                Err(_) => events.pass(RETRY)?,
+                Err(_) => events.pass(RETRY_INTERVAL)?,
             }
         };
         let reader = stream
             .try_clone()
-            .map_err(|error| Stop::Environment(error.to_string()))?;
+            .map_err(|error| RunError::Environment(error.to_string()))?;
         // A client that never reads must not hold the harness.
-        let _ = stream.set_write_timeout(Some(SLACK));
+        let _ = stream.set_write_timeout(Some(ANSWER_TIMEOUT));
         let sender = events.sender();
         let reader = thread::spawn(move || forward_messages(Role::Client, reader, &sender));
         let mut control = Self {
@@ -61,34 +61,34 @@ impl Control {
         Ok(control)
     }
 
-    /// Asks, and waits for the answer: for as long as the asked work takes and [`SLACK`].
+    /// Asks, and waits for the answer: for as long as the asked work takes and [`ANSWER_TIMEOUT`].
     pub(crate) fn request(
         &mut self,
         method: &str,
         params: Value,
         work: Duration,
         events: &mut Events,
-    ) -> Result<Value, Stop> {
+    ) -> Result<Value, RunError> {
         let id = self.next_id;
         self.next_id += 1;
         let line = format!("{}\n", json!({"id": id, "method": method, "params": params}));
         if let Err(error) = self.stream.write_all(line.as_bytes()) {
             return Err(broke(method, &error.to_string(), events));
         }
-        let limit = work + SLACK;
+        let limit = work + ANSWER_TIMEOUT;
         let answer = events.wait(limit, |event| match event {
             Event::Message(Role::Client, message) if message["id"] == id => Some(Ok(message.clone())),
             Event::Silence(Role::Client, why) => Some(Err(why.clone())),
             _ => None,
         })?;
         match answer {
-            Waited::Got(Ok(answer)) if answer["ok"] == true => Ok(answer["result"].clone()),
-            Waited::Got(Ok(answer)) => Err(Stop::Client(format!(
+            WaitOutcome::Got(Ok(answer)) if answer["ok"] == true => Ok(answer["result"].clone()),
+            WaitOutcome::Got(Ok(answer)) => Err(RunError::Client(format!(
                 "the client refused `{method}`: {}",
                 answer["error"]["message"]
             ))),
-            Waited::Got(Err(why)) => Err(broke(method, &why, events)),
-            Waited::TimedOut => Err(Stop::Client(format!(
+            WaitOutcome::Got(Err(why)) => Err(broke(method, &why, events)),
+            WaitOutcome::TimedOut => Err(RunError::Client(format!(
                 "the client did not answer `{method}` within {limit:?}"
             ))),
         }
@@ -96,10 +96,10 @@ impl Control {
 }
 
 /// A client that died closed its socket first: its end says more, and so does its source's.
-fn broke(method: &str, why: &str, events: &mut Events) -> Stop {
-    match events.pass(HINDSIGHT) {
+fn broke(method: &str, why: &str, events: &mut Events) -> RunError {
+    match events.pass(EXIT_GRACE) {
         Err(stop) => stop,
-        Ok(()) => Stop::Client(format!(
+        Ok(()) => RunError::Client(format!(
             "the client's control socket broke during `{method}`: {why}"
         )),
     }

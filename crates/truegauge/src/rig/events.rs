@@ -1,5 +1,7 @@
 //! Everything that can happen to a run, in one queue: a wait for anything notices an interrupt and a death too.
 
+use std::process::Command;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,16 +11,12 @@ use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::exit::Stop;
+use crate::error::RunError;
+use crate::reporter::{Reporter, RunEvent};
 
 /// A child of the harness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    Build,
-    /// The harness itself, of the selftest.
-    Harness,
-    /// libFuzzer, on one target.
-    Fuzzer,
     /// The client's `--version`, before the run that counts.
     Trial,
     /// Our source or proxy.
@@ -26,21 +24,20 @@ pub(crate) enum Role {
     /// QEMU.
     Guest,
     Client,
-    /// The quiet process of the exact tier, or its leaking twin.
-    Quiet,
+    /// The sampling process of the count test, or its leaking twin.
+    SamplingProcess,
 }
 
 impl Role {
-    fn dies(self, status: &str) -> Stop {
+    fn dies(self, status: &str) -> RunError {
         match self {
-            Self::Build => Stop::Environment(format!("the build ended with {status}")),
-            Self::Harness => Stop::Environment(format!("the harness ended with {status}")),
-            Self::Fuzzer => Stop::Environment(format!("the fuzzer ended with {status}")),
-            Self::Trial => Stop::Client(format!("the client's --version ended with {status}")),
-            Self::Source => Stop::Environment(format!("the SPICE source ended in mid-run with {status}")),
-            Self::Guest => Stop::Environment(format!("QEMU ended in mid-run with {status}")),
-            Self::Client => Stop::Client(format!("the client ended in mid-run with {status}")),
-            Self::Quiet => Stop::Client(format!("the quiet process ended in mid-run with {status}")),
+            Self::Trial => RunError::Client(format!("the client's --version ended with {status}")),
+            Self::Source => RunError::Environment(format!("the SPICE source ended in mid-run with {status}")),
+            Self::Guest => RunError::Environment(format!("QEMU ended in mid-run with {status}")),
+            Self::Client => RunError::Client(format!("the client ended in mid-run with {status}")),
+            Self::SamplingProcess => {
+                RunError::Client(format!("the sampling process ended in mid-run with {status}"))
+            }
         }
     }
 }
@@ -58,13 +55,13 @@ pub(crate) enum Event {
 
 /// What a wait came to.
 #[derive(Debug)]
-pub(crate) enum Waited<T> {
+pub(crate) enum WaitOutcome<T> {
     Got(T),
     TimedOut,
 }
 
 /// How long after a client's end its source's may be noticed.
-const HINDSIGHT: Duration = Duration::from_millis(500);
+const EXIT_GRACE: Duration = Duration::from_millis(500);
 
 /// The queue.
 pub(crate) struct Events {
@@ -72,11 +69,12 @@ pub(crate) struct Events {
     receiver: Receiver<Event>,
     interrupted: bool,
     deadline: Option<Instant>,
+    reporter: Arc<dyn Reporter>,
 }
 
 impl Events {
     /// Starts the queue and listens for SIGINT, SIGTERM and SIGHUP.
-    pub(crate) fn new() -> Result<Self> {
+    pub(crate) fn new(reporter: Arc<dyn Reporter>) -> Result<Self> {
         let (sender, receiver) = channel();
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot listen for signals")?;
         let interrupts = sender.clone();
@@ -92,10 +90,34 @@ impl Events {
             receiver,
             interrupted: false,
             deadline: None,
+            reporter,
         })
     }
 
-    /// From this moment on every wait ends with [`Stop::TimeUp`], whatever its own limit.
+    #[cfg(test)]
+    pub(crate) fn silent() -> Result<Self> {
+        Self::new(Arc::new(crate::reporter::Recorder::default()))
+    }
+
+    pub(crate) fn reporter(&self) -> Arc<dyn Reporter> {
+        Arc::clone(&self.reporter)
+    }
+
+    pub(crate) fn emit(&self, event: &RunEvent<'_>) {
+        self.reporter.emit(event);
+    }
+
+    /// Reports the step that the run takes now.
+    pub(crate) fn doing(&self, what: &str) {
+        self.emit(&RunEvent::Doing(what));
+    }
+
+    /// Reports a child's command line before it is started.
+    pub(crate) fn starting(&self, command: &Command) {
+        self.emit(&RunEvent::Starting(command));
+    }
+
+    /// From this moment on every wait ends with [`RunError::TimeUp`], whatever its own limit.
     pub(crate) fn end_at(&mut self, deadline: Instant) {
         self.deadline = Some(deadline);
     }
@@ -121,24 +143,24 @@ impl Events {
         &mut self,
         limit: Duration,
         mut pick: impl FnMut(&Event) -> Option<T>,
-    ) -> Result<Waited<T>, Stop> {
+    ) -> Result<WaitOutcome<T>, RunError> {
         let own = Instant::now() + limit;
         let deadline = self.deadline.map_or(own, |end| end.min(own));
         loop {
             if self.interrupted {
-                return Err(Stop::Interrupted);
+                return Err(RunError::Interrupted);
             }
             let event = match self
                 .receiver
                 .recv_timeout(deadline.saturating_duration_since(Instant::now()))
             {
                 Ok(event) => event,
-                Err(RecvTimeoutError::Timeout) if deadline < own => return Err(Stop::TimeUp),
-                Err(RecvTimeoutError::Timeout) => return Ok(Waited::TimedOut),
+                Err(RecvTimeoutError::Timeout) if deadline < own => return Err(RunError::TimeUp),
+                Err(RecvTimeoutError::Timeout) => return Ok(WaitOutcome::TimedOut),
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the queue holds a sender itself"),
             };
             if let Some(picked) = pick(&event) {
-                return Ok(Waited::Got(picked));
+                return Ok(WaitOutcome::Got(picked));
             }
             match event {
                 Event::Interrupted => self.interrupted = true,
@@ -149,9 +171,9 @@ impl Events {
     }
 
     /// A client that loses its server ends, too, and its end may be noticed first: the source's explains it.
-    fn blame(&self, role: Role, status: &str) -> Stop {
+    fn blame(&self, role: Role, status: &str) -> RunError {
         if role == Role::Client {
-            let deadline = Instant::now() + HINDSIGHT;
+            let deadline = Instant::now() + EXIT_GRACE;
             let left = || deadline.saturating_duration_since(Instant::now());
             while let Ok(event) = self.receiver.recv_timeout(left()) {
                 if let Event::Exited(server @ (Role::Source | Role::Guest), status) = event {
@@ -168,7 +190,7 @@ impl Events {
         role: Role,
         id: u64,
         limit: Duration,
-    ) -> Result<Waited<Result<Value, String>>, Stop> {
+    ) -> Result<WaitOutcome<Result<Value, String>>, RunError> {
         self.wait(limit, |event| match event {
             Event::Message(who, answer) if *who == role && answer["id"] == id => {
                 Some(if answer["ok"] == true {
@@ -182,13 +204,13 @@ impl Events {
     }
 
     /// Waits for the end of a child that is expected to end; `false` when it has not after `limit`.
-    pub(crate) fn ended(&mut self, role: Role, limit: Duration) -> Result<bool, Stop> {
+    pub(crate) fn ended(&mut self, role: Role, limit: Duration) -> Result<bool, RunError> {
         let ended = |event: &Event| matches!(event, Event::Exited(who, _) if *who == role).then_some(());
-        Ok(matches!(self.wait(limit, ended)?, Waited::Got(())))
+        Ok(matches!(self.wait(limit, ended)?, WaitOutcome::Got(())))
     }
 
     /// Lets time pass, unless something ends the run.
-    pub(crate) fn pass(&mut self, time: Duration) -> Result<(), Stop> {
+    pub(crate) fn pass(&mut self, time: Duration) -> Result<(), RunError> {
         self.wait(time, |_| None::<()>).map(drop)
     }
 }
@@ -199,20 +221,20 @@ mod tests {
 
     #[test]
     fn a_wait_takes_what_it_expects_and_fails_on_what_it_does_not() {
-        let mut events = Events::new().expect("a queue");
+        let mut events = Events::silent().expect("a queue");
         let long = Duration::from_secs(10);
         events
             .sender()
             .send(Event::Message(Role::Source, serde_json::json!(7)))
             .expect("queued");
         let seven = |event: &Event| matches!(event, Event::Message(Role::Source, v) if v == 7).then_some(7);
-        assert!(matches!(events.wait(long, seven), Ok(Waited::Got(7))));
+        assert!(matches!(events.wait(long, seven), Ok(WaitOutcome::Got(7))));
 
         events
             .sender()
             .send(Event::Exited(Role::Client, "exit status: 9".to_owned()))
             .expect("queued");
-        let Err(Stop::Client(why)) = events.pass(long) else {
+        let Err(RunError::Client(why)) = events.pass(long) else {
             panic!("a dead client ends the wait")
         };
         assert!(why.contains("exit status: 9"), "{why}");
@@ -222,7 +244,7 @@ mod tests {
             let ended = Event::Exited(role, status.to_owned());
             events.sender().send(ended).expect("queued");
         }
-        let Err(Stop::Environment(why)) = events.pass(long) else {
+        let Err(RunError::Environment(why)) = events.pass(long) else {
             panic!("the source's end explains the client's")
         };
         assert!(why.contains("signal 9"), "{why}");
@@ -231,28 +253,28 @@ mod tests {
             .sender()
             .send(Event::Exited(Role::Source, "signal: 9".to_owned()))
             .expect("queued");
-        assert!(matches!(events.pass(long), Err(Stop::Environment(_))));
+        assert!(matches!(events.pass(long), Err(RunError::Environment(_))));
 
         events.sender().send(Event::Interrupted).expect("queued");
-        assert!(matches!(events.pass(long), Err(Stop::Interrupted)));
+        assert!(matches!(events.pass(long), Err(RunError::Interrupted)));
         assert!(
-            matches!(events.pass(long), Err(Stop::Interrupted)),
+            matches!(events.pass(long), Err(RunError::Interrupted)),
             "an interrupt is never forgotten"
         );
     }
 
     #[test]
     fn a_wait_ends_at_its_limit() {
-        let mut events = Events::new().expect("a queue");
+        let mut events = Events::silent().expect("a queue");
         assert!(matches!(
             events.wait(Duration::from_millis(1), |_| None::<()>),
-            Ok(Waited::TimedOut)
+            Ok(WaitOutcome::TimedOut)
         ));
     }
 
     #[test]
     fn the_end_of_a_child_that_was_ended_is_forgotten_and_an_interrupt_is_not() {
-        let mut events = Events::new().expect("a queue");
+        let mut events = Events::silent().expect("a queue");
         let ended = Event::Exited(Role::Client, "signal 9".to_owned());
         events.sender().send(ended).expect("queued");
         events.forget_the_ended();
@@ -260,17 +282,20 @@ mod tests {
 
         events.sender().send(Event::Interrupted).expect("queued");
         events.forget_the_ended();
-        assert!(matches!(events.pass(Duration::ZERO), Err(Stop::Interrupted)));
+        assert!(matches!(events.pass(Duration::ZERO), Err(RunError::Interrupted)));
     }
 
     #[test]
     fn no_wait_outlasts_the_time_that_the_run_was_given() {
-        let mut events = Events::new().expect("a queue");
+        let mut events = Events::silent().expect("a queue");
         events.end_at(Instant::now() + Duration::from_millis(1));
         assert!(matches!(
             events.pass(Duration::from_secs(3600)),
-            Err(Stop::TimeUp)
+            Err(RunError::TimeUp)
         ));
-        assert!(matches!(events.pass(Duration::from_secs(1)), Err(Stop::TimeUp)));
+        assert!(matches!(
+            events.pass(Duration::from_secs(1)),
+            Err(RunError::TimeUp)
+        ));
     }
 }

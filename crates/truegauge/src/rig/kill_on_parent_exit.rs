@@ -7,11 +7,11 @@ use anyhow::{Context, Result};
 
 /// A shell that holds the read end of a pipe, and kills a process group at its end-of-file. While this guard lives, and
 /// after it was dropped, nothing happens.
-pub(super) struct Leash {
+pub(super) struct KillOnParentExit {
     holder: Child,
 }
 
-impl Leash {
+impl KillOnParentExit {
     /// Takes the process group of a child that leads one.
     pub(super) fn on(pid: u32) -> Result<Self> {
         let mut command = Command::new("/bin/sh");
@@ -28,7 +28,7 @@ impl Leash {
     }
 }
 
-impl Drop for Leash {
+impl Drop for KillOnParentExit {
     fn drop(&mut self) {
         // Before its end-of-file: by then the group's number may be another's. Its `cat` ends with the pipe.
         let _ = self.holder.kill();
@@ -50,11 +50,11 @@ mod tests {
     #[test]
     fn it_lets_go_with_its_guard_and_kills_with_its_pipe() {
         let mut kept = sleeper();
-        drop(Leash::on(kept.id()).expect("a leash"));
+        drop(KillOnParentExit::on(kept.id()).expect("a leash"));
         assert!(kept.try_wait().expect("asked").is_none(), "still there");
 
         // What the end of the harness does: the pipe ends, and nobody drops the guard.
-        let mut leash = Leash::on(kept.id()).expect("a leash");
+        let mut leash = KillOnParentExit::on(kept.id()).expect("a leash");
         drop(leash.holder.stdin.take());
         assert_eq!(kept.wait().expect("it ends").signal(), Some(9));
     }

@@ -6,10 +6,10 @@ mod client;
 mod connection_file;
 mod control;
 mod events;
-mod folder;
-mod leash;
+mod kill_on_parent_exit;
 mod qemu;
-mod quiet;
+mod report_dir;
+mod sampling_process;
 mod scratch;
 mod server;
 mod source;
@@ -23,32 +23,28 @@ use anyhow::{Context, Result};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 
-pub(crate) use child::worded;
+pub(crate) use child::describe_status;
 use child::{ChildGuard, Output};
 pub(crate) use client::Client;
 pub(crate) use events::Events;
 use events::Role;
-pub(crate) use folder::Filed;
-pub(crate) use quiet::Quiet;
+pub(crate) use report_dir::FiledReport;
+pub(crate) use sampling_process::SamplingProcess;
 use scratch::ScratchDir;
 pub(crate) use server::Load;
 use server::Server;
 
-use crate::exit::Stop;
+use crate::error::RunError;
 use crate::observe::Observer;
-use crate::plan::SourceChoice;
-use crate::present::steps;
-use crate::profile::{By, Places, Profile, Trigger};
-use crate::workspace;
-
-/// A build that takes longer hangs.
-const BUILD: Duration = Duration::from_secs(3600);
+use crate::output::console::shown_path;
+use crate::profile::{By, Placeholders, Profile, Trigger};
+use crate::source::SourceChoice;
 
 /// A client that takes longer to tell its version hangs.
-const TRIAL: Duration = Duration::from_secs(30);
+const PREFLIGHT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Between the announcement of a child's end and its status.
-const LAG: Duration = Duration::from_secs(1);
+const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Lets children open as many descriptors as the system allows, or enough: a leak that runs out of them would be less
 /// well measured. A limit that cannot be raised stays.
@@ -66,87 +62,14 @@ pub(crate) fn raise_descriptor_limit() {
     }
 }
 
-/// Builds packages and returns the directory that holds them.
-pub(crate) fn build(packages: &[&str], events: &mut Events) -> Result<PathBuf> {
-    let arguments: Vec<&str> = packages
-        .iter()
-        .flat_map(|package| ["--package", package])
-        .collect();
-    cargo_build(&arguments, events)
-}
-
-/// Builds the quiet process of the exact tier and its leaking twin: apart, because one has a feature that the other must
-/// not have. Returns the directory that holds them.
-pub(crate) fn build_quiet(events: &mut Events) -> Result<PathBuf> {
-    let package = ["--package", "runtime-metrics"];
-    cargo_build(&[&package[..], &["--example", "quiet"]].concat(), events)?;
-    let leaky = ["--example", "leaky", "--features", "fault-injection"];
-    let built = cargo_build(&[&package[..], &leaky].concat(), events)?;
-    Ok(built.join("examples"))
-}
-
-/// Builds the client that lies and leaks on request.
-pub(crate) fn build_leaky_client(events: &mut Events) -> Result<PathBuf> {
-    let arguments = [
-        "--package",
-        "headless-client",
-        "--example",
-        "leaky_client",
-        "--features",
-        "fault-injection",
-    ];
-    Ok(cargo_build(&arguments, events)?.join("examples/leaky_client"))
-}
-
-/// Runs the harness itself to its end, what it says going to a log; `None` where it does not end within `limit`.
-pub(crate) fn run_harness(
-    command: Command,
-    log: &Path,
-    limit: Duration,
-    events: &mut Events,
-) -> Result<Option<ExitStatus>> {
-    let mut child = ChildGuard::spawn(Role::Harness, command, Output::Log, Some(log), events.sender())?;
-    Ok(run_to_end(&mut child, Role::Harness, limit, events)?)
-}
-
-/// Runs a fuzzer to its end, what it says going to a log; `None` where it does not end within `limit`.
-pub(crate) fn run_fuzzer(
-    command: Command,
-    log: &Path,
-    limit: Duration,
-    events: &mut Events,
-) -> Result<Option<ExitStatus>> {
-    let mut child = ChildGuard::spawn(Role::Fuzzer, command, Output::Log, Some(log), events.sender())?;
-    Ok(run_to_end(&mut child, Role::Fuzzer, limit, events)?)
-}
-
-fn cargo_build(arguments: &[&str], events: &mut Events) -> Result<PathBuf> {
-    let mut command = Command::new(workspace::cargo());
-    command.arg("build").current_dir(workspace::root());
-    command.args(arguments);
-    run_build(command, events)?;
-    Ok(workspace::target_dir().join("debug"))
-}
-
-/// Runs a build to its end, which must be a good one.
-pub(crate) fn run_build(command: Command, events: &mut Events) -> Result<()> {
-    steps::running(&command);
-    let mut build = ChildGuard::spawn(Role::Build, command, Output::Inherited, None, events.sender())?;
-    match run_to_end(&mut build, Role::Build, BUILD, events)? {
-        Some(status) if status.success() => Ok(()),
-        Some(status) => Err(Stop::Environment(format!("the build ended with {}", worded(status))).into()),
-        None => Err(Stop::Environment(format!("the build did not end within {BUILD:?}")).into()),
-    }
-}
-
 fn run_to_end(
     child: &mut ChildGuard,
     role: Role,
     limit: Duration,
     events: &mut Events,
-) -> Result<Option<ExitStatus>, Stop> {
+) -> Result<Option<ExitStatus>, RunError> {
     Ok(if events.ended(role, limit)? {
-        child.wait(LAG)
+        child.wait(STATUS_TIMEOUT)
     } else {
         None
     })
@@ -154,27 +77,32 @@ fn run_to_end(
 
 /// A fresh binary's first execution can wait seconds for malware checks (macOS): that must not be part of the judged
 /// process's age, so it is run once before. Its answer tells a binary that is none, too.
-fn try_out(binary: &Path, arguments: &[String], events: &mut Events) -> Result<()> {
+fn preflight(binary: &Path, arguments: &[String], events: &mut Events) -> Result<()> {
     if arguments.is_empty() {
         return Ok(());
     }
     let shown = arguments.join(" ");
     let mut command = Command::new(binary);
     command.args(arguments);
-    steps::running(&command);
+    events.starting(&command);
     let mut trial = ChildGuard::spawn(Role::Trial, command, Output::Inherited, None, events.sender())?
         .end_by(events.deadline());
-    match run_to_end(&mut trial, Role::Trial, TRIAL, events)? {
+    match run_to_end(&mut trial, Role::Trial, PREFLIGHT_TIMEOUT, events)? {
         Some(status) if status.success() => Ok(()),
-        Some(status) => {
-            Err(Stop::Client(format!("the client's {shown} ended with {}", worded(status))).into())
-        }
-        None => Err(Stop::Client(format!("the client's {shown} did not end within {TRIAL:?}")).into()),
+        Some(status) => Err(RunError::Client(format!(
+            "the client's {shown} ended with {}",
+            describe_status(status)
+        ))
+        .into()),
+        None => Err(RunError::Client(format!(
+            "the client's {shown} did not end within {PREFLIGHT_TIMEOUT:?}"
+        ))
+        .into()),
     }
 }
 
 /// A server that is not there is not the client's fault.
-fn reach(address: &str) -> Result<(), Stop> {
+fn check_reachable(address: &str) -> Result<(), RunError> {
     const LIMIT: Duration = Duration::from_secs(5);
     let connect = || {
         let address = address
@@ -184,7 +112,7 @@ fn reach(address: &str) -> Result<(), Stop> {
         TcpStream::connect_timeout(&address, LIMIT).map(drop)
     };
     connect().map_err(|error| {
-        Stop::Environment(format!(
+        RunError::Environment(format!(
             "cannot reach a SPICE server at {address}: {error}; is it running and listening there?"
         ))
     })
@@ -205,7 +133,7 @@ pub(crate) struct Rig {
 }
 
 /// What a rig is made of.
-pub(crate) struct Parts<'a> {
+pub(crate) struct SessionConfig<'a> {
     pub(crate) client_binary: &'a Path,
     pub(crate) source_binary: &'a Path,
     pub(crate) source: &'a SourceChoice,
@@ -213,7 +141,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) dir: &'a Path,
 }
 
-impl Parts<'_> {
+impl SessionConfig<'_> {
     pub(crate) fn client_log(&self) -> PathBuf {
         self.dir.join("client.log")
     }
@@ -225,7 +153,7 @@ impl Parts<'_> {
 
 impl Rig {
     /// A session of our own client, triggered over its control socket.
-    pub(crate) fn start(parts: &Parts<'_>, events: &mut Events) -> Result<Self> {
+    pub(crate) fn start(parts: &SessionConfig<'_>, events: &mut Events) -> Result<Self> {
         let profile = Profile::own()?;
         let trigger = profile.trigger(None)?.clone();
         Self::start_client(parts, profile, trigger, events)
@@ -233,7 +161,7 @@ impl Rig {
 
     /// A session of any client that has a profile.
     pub(crate) fn start_client(
-        parts: &Parts<'_>,
+        parts: &SessionConfig<'_>,
         profile: Profile,
         trigger: Trigger,
         events: &mut Events,
@@ -251,7 +179,7 @@ impl Rig {
             None
         };
         let target = server.as_ref().map(Server::address);
-        let places = Places {
+        let places = Placeholders {
             target: target.as_deref().unwrap_or_default(),
             vv: &scratch.path().join("session.vv"),
             socket: &scratch.path().join("control"),
@@ -260,14 +188,14 @@ impl Rig {
         if let Some(server) = &server {
             connection_file::write(places.vv, places.target, server.password())?;
         }
-        try_out(parts.client_binary, &profile.client.version, events)?;
+        preflight(parts.client_binary, &profile.client.version, events)?;
         if let Some(target) = &target {
-            steps::say(&format!("client: a session with {target}"));
+            events.doing(&format!("client: a session with {target}"));
         }
         let log = parts.client_log();
         let child = client::launch(parts.client_binary, &profile, &trigger, &places, &log, events)?;
         let pid = child.id();
-        steps::say(&format!("client: pid {pid}, log {}", workspace::shown(&log)));
+        events.doing(&format!("client: pid {pid}, log {}", shown_path(&log)));
         let observer = Observer::watch(pid);
         let source = server.as_mut().and_then(Server::observed);
         let client = Client::connect(child, &profile, &places, source, events)?;
@@ -286,14 +214,14 @@ impl Rig {
     }
 
     /// Triggers one bug report and waits for its zip.
-    pub(crate) fn file_report(&mut self, window: Duration, events: &mut Events) -> Result<Filed> {
+    pub(crate) fn file_report(&mut self, window: Duration, events: &mut Events) -> Result<FiledReport> {
         let source = self.server.as_mut().and_then(Server::observed);
         self.client
             .file_report(&self.profile, &self.trigger, source, window, events)
     }
 
     /// Asks the client to end, before its server does.
-    pub(crate) fn quit(self, events: &mut Events) -> Result<(), Stop> {
+    pub(crate) fn quit(self, events: &mut Events) -> Result<(), RunError> {
         self.client.quit(&self.profile, events)
     }
 

@@ -13,14 +13,13 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::boot_sector;
+use super::check_reachable;
 use super::child::{ChildGuard, Output};
 use super::events::{Events, Role};
-use super::leash::Leash;
-use super::reach;
+use super::kill_on_parent_exit::KillOnParentExit;
 use crate::core_dump;
-use crate::exit::Stop;
-use crate::present::steps;
-use crate::workspace;
+use crate::error::RunError;
+use crate::output::console::shown_path;
 
 /// The program, found on PATH.
 const PROGRAM: &str = "qemu-system-x86_64";
@@ -29,14 +28,14 @@ const PROGRAM: &str = "qemu-system-x86_64";
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// How often its monitor is tried while it starts.
-const RETRY: Duration = Duration::from_millis(10);
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Fresh ports that are tried: another process may take one before QEMU does.
 const PORTS_TRIED: u32 = 3;
 
 /// A running QEMU. Fields end in order: the leash lets go before the child ends.
 pub(super) struct Qemu {
-    _leash: Leash,
+    _leash: KillOnParentExit,
     _child: ChildGuard,
     monitor: BufReader<UnixStream>,
     port: u16,
@@ -56,7 +55,7 @@ impl Qemu {
         std::fs::set_permissions(&secret, Permissions::from_mode(0o600))?;
         for attempt in 1.. {
             match Self::try_start(scratch, log, &password, events) {
-                Err(Stop::Environment(why)) if attempt < PORTS_TRIED && why.contains("in use") => {
+                Err(RunError::Environment(why)) if attempt < PORTS_TRIED && why.contains("in use") => {
                     events.forget_the_ended();
                 }
                 started => return Ok(started?),
@@ -65,8 +64,8 @@ impl Qemu {
         unreachable!("the last attempt returns")
     }
 
-    fn try_start(scratch: &Path, log: &Path, password: &str, events: &mut Events) -> Result<Self, Stop> {
-        let port = fresh_port().map_err(|error| Stop::Environment(format!("no free port: {error}")))?;
+    fn try_start(scratch: &Path, log: &Path, password: &str, events: &mut Events) -> Result<Self, RunError> {
+        let port = fresh_port().map_err(|error| RunError::Environment(format!("no free port: {error}")))?;
         let socket = scratch.join("monitor");
         let _ = std::fs::remove_file(&socket);
         let inside = |name: &str| scratch.join(name).display().to_string();
@@ -97,18 +96,15 @@ impl Qemu {
             &format!("file={},format=raw,snapshot=on", inside("disk")),
         ]);
         command.args(["-qmp", &format!("unix:{},server=on,wait=off", inside("monitor"))]);
-        steps::running(&command);
+        events.starting(&command);
         let child = ChildGuard::spawn(Role::Guest, command, Output::Log, Some(log), events.sender())
             .map_err(|error| missing(&error))?
             .end_by(events.deadline());
-        let leash = Leash::on(child.id()).map_err(|error| Stop::Environment(format!("{error:#}")))?;
-        steps::say(&format!(
-            "qemu: pid {}, log {}",
-            child.id(),
-            workspace::shown(log)
-        ));
+        let leash =
+            KillOnParentExit::on(child.id()).map_err(|error| RunError::Environment(format!("{error:#}")))?;
+        events.doing(&format!("qemu: pid {}, log {}", child.id(), shown_path(log)));
         let (monitor, version) = greet(&socket, events).map_err(|stop| explain(stop, log))?;
-        reach(&format!("127.0.0.1:{port}")).map_err(|stop| explain(stop, log))?;
+        check_reachable(&format!("127.0.0.1:{port}")).map_err(|stop| explain(stop, log))?;
         Ok(Self {
             _leash: leash,
             _child: child,
@@ -149,8 +145,9 @@ impl Qemu {
                 anyhow::ensure!(answer.get("error").is_none(), "{answer}");
             }
         });
-        answered
-            .map_err(|error| Stop::Environment(format!("QEMU did not obey `{command}`: {error:#}")).into())
+        answered.map_err(|error| {
+            RunError::Environment(format!("QEMU did not obey `{command}`: {error:#}")).into()
+        })
     }
 }
 
@@ -162,18 +159,18 @@ impl Drop for Qemu {
 }
 
 /// Connects to the monitor as soon as it listens, and says what must be said first.
-fn greet(socket: &Path, events: &mut Events) -> Result<(BufReader<UnixStream>, String), Stop> {
-    let failed = |error: anyhow::Error| Stop::Environment(format!("QEMU's monitor: {error:#}"));
+fn greet(socket: &Path, events: &mut Events) -> Result<(BufReader<UnixStream>, String), RunError> {
+    let failed = |error: anyhow::Error| RunError::Environment(format!("QEMU's monitor: {error:#}"));
     let deadline = Instant::now() + LIMIT;
     let stream = loop {
         match UnixStream::connect(socket) {
             Ok(stream) => break stream,
             Err(error) if Instant::now() > deadline => {
-                return Err(Stop::Environment(format!(
+                return Err(RunError::Environment(format!(
                     "QEMU did not open its monitor within {LIMIT:?}: {error}"
                 )));
             }
-            Err(_) => events.pass(RETRY)?,
+            Err(_) => events.pass(RETRY_INTERVAL)?,
         }
     };
     let _ = stream.set_read_timeout(Some(LIMIT));
@@ -193,11 +190,11 @@ fn read_line(monitor: &mut BufReader<UnixStream>) -> Result<Value> {
     serde_json::from_str(&line).with_context(|| format!("no JSON: {line:?}"))
 }
 
-fn missing(error: &anyhow::Error) -> Stop {
+fn missing(error: &anyhow::Error) -> RunError {
     let absent = error
         .downcast_ref::<std::io::Error>()
         .is_some_and(|error| error.kind() == std::io::ErrorKind::NotFound);
-    Stop::Environment(if absent {
+    RunError::Environment(if absent {
         format!(
             "there is no {PROGRAM} on PATH: `cargo xtask setup` installs it (Debian and Ubuntu: apt-get install \
              qemu-system-x86); without one, --source synthetic"
@@ -208,8 +205,8 @@ fn missing(error: &anyhow::Error) -> Stop {
 }
 
 /// Why it did not come up: its own last words say more than its exit status.
-fn explain(stop: Stop, log: &Path) -> Stop {
-    let Stop::Environment(what) = stop else {
+fn explain(stop: RunError, log: &Path) -> RunError {
+    let RunError::Environment(what) = stop else {
         return stop;
     };
     let said = std::fs::read_to_string(log).unwrap_or_default();
@@ -233,7 +230,7 @@ fn explain(stop: Stop, log: &Path) -> Stop {
     } else {
         "its log has the rest"
     };
-    Stop::Environment(format!("{what}; QEMU said: {last}; {remedy}"))
+    RunError::Environment(format!("{what}; QEMU said: {last}; {remedy}"))
 }
 
 /// A port that was free a moment ago.
@@ -272,8 +269,8 @@ mod tests {
             ("", "QEMU said: nothing"),
         ] {
             std::fs::write(&log, said).expect("written");
-            let stop = explain(Stop::Environment("it ended".to_owned()), &log);
-            let Stop::Environment(text) = stop else {
+            let stop = explain(RunError::Environment("it ended".to_owned()), &log);
+            let RunError::Environment(text) = stop else {
                 panic!("{stop:?}")
             };
             assert!(text.contains(remedy) && text.starts_with("it ended"), "{text}");

@@ -8,30 +8,30 @@ use anyhow::{Context, Result};
 use report_reader::ReportZip;
 
 use super::events::Events;
-use crate::exit::Stop;
+use crate::error::RunError;
 use crate::observe::monotonic_ns;
 use crate::profile::{self, Whole};
 
 /// How often it is looked at. A report's appearance is known as exactly as this.
-const LOOK: Duration = Duration::from_millis(2);
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
 /// How long a zip that is written in place may take to become whole.
-const WRITING: Duration = Duration::from_secs(10);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A directory of reports.
-pub(crate) struct Folder {
+pub(crate) struct ReportDir {
     path: PathBuf,
 }
 
 /// A zip that one trigger brought.
 #[derive(Debug)]
-pub(crate) struct Filed {
+pub(crate) struct FiledReport {
     pub(crate) path: PathBuf,
     pub(crate) triggered_ns: u64,
     pub(crate) appeared_ns: u64,
 }
 
-impl Folder {
+impl ReportDir {
     pub(super) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
@@ -65,7 +65,7 @@ impl Folder {
         triggered_ns: u64,
         limit: Duration,
         events: &mut Events,
-    ) -> Result<Filed> {
+    ) -> Result<FiledReport> {
         let deadline = Instant::now() + limit;
         let path = loop {
             let mut new = self.zips(names)?.into_iter().filter(|zip| !before.contains(zip));
@@ -73,20 +73,20 @@ impl Folder {
                 break path;
             }
             if Instant::now() > deadline {
-                return Err(Stop::Client(format!(
+                return Err(RunError::Client(format!(
                     "the client filed no report within {limit:?} of its trigger: no {names} appeared in {}",
                     self.path.display()
                 ))
                 .into());
             }
-            events.pass(LOOK)?;
+            events.pass(POLL_INTERVAL)?;
         };
         let appeared_ns = monotonic_ns();
         if whole == Whole::InPlace {
             await_whole(&path, events)?;
         }
         only_one(self.zips(names)?.iter().filter(|zip| !before.contains(*zip)))?;
-        Ok(Filed {
+        Ok(FiledReport {
             path,
             triggered_ns,
             appeared_ns,
@@ -95,9 +95,9 @@ impl Folder {
 }
 
 /// One trigger brings one report.
-fn only_one<'a>(mut zips: impl Iterator<Item = &'a PathBuf>) -> Result<(), Stop> {
+fn only_one<'a>(mut zips: impl Iterator<Item = &'a PathBuf>) -> Result<(), RunError> {
     match (zips.next(), zips.next()) {
-        (Some(one), Some(other)) => Err(Stop::Client(format!(
+        (Some(one), Some(other)) => Err(RunError::Client(format!(
             "one trigger must bring one zip: both {} and {} appeared",
             one.display(),
             other.display()
@@ -108,15 +108,15 @@ fn only_one<'a>(mut zips: impl Iterator<Item = &'a PathBuf>) -> Result<(), Stop>
 
 /// The directory of a zip is written last, so one that can be read is whole.
 fn await_whole(path: &Path, events: &mut Events) -> Result<()> {
-    let deadline = Instant::now() + WRITING;
+    let deadline = Instant::now() + WRITE_TIMEOUT;
     loop {
         match ReportZip::open(path) {
             Ok(_) => return Ok(()),
             Err(error) if Instant::now() > deadline => {
                 let error = anyhow::Error::from(error);
-                return Err(Stop::Client(format!("a report that never became whole: {error:#}")).into());
+                return Err(RunError::Client(format!("a report that never became whole: {error:#}")).into());
             }
-            Err(_) => events.pass(LOOK)?,
+            Err(_) => events.pass(POLL_INTERVAL)?,
         }
     }
 }
@@ -141,8 +141,8 @@ mod tests {
     #[test]
     fn a_zip_that_is_written_in_place_is_waited_for() {
         let dir = tempfile::tempdir().expect("a directory");
-        let folder = Folder::new(dir.path());
-        let mut events = Events::new().expect("a queue");
+        let folder = ReportDir::new(dir.path());
+        let mut events = Events::silent().expect("a queue");
         std::fs::write(dir.path().join("x-old.zip"), "").expect("written");
         std::fs::write(dir.path().join("other.zip"), "").expect("written");
         let before = folder.zips("x-*.zip").expect("listed");
@@ -180,12 +180,15 @@ mod tests {
     #[test]
     fn a_report_that_does_not_come_is_the_clients_fault() {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut events = Events::new().expect("a queue");
+        let mut events = Events::silent().expect("a queue");
         let none = BTreeSet::new();
-        let error = Folder::new(dir.path())
+        let error = ReportDir::new(dir.path())
             .await_new("x-*.zip", &none, Whole::Renamed, 0, Duration::ZERO, &mut events)
             .expect_err("nothing comes");
-        assert!(matches!(error.downcast_ref(), Some(Stop::Client(_))), "{error}");
+        assert!(
+            matches!(error.downcast_ref(), Some(RunError::Client(_))),
+            "{error}"
+        );
         assert!(error.to_string().contains("no x-*.zip appeared"), "{error}");
     }
 }

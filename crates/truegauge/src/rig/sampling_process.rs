@@ -8,32 +8,38 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::child::{ChildGuard, Output};
-use super::events::{Events, Role, Waited};
-use crate::exit::Stop;
+use super::events::{Events, Role, WaitOutcome};
+use crate::error::RunError;
 
 /// How long it may take to answer: samples by the hundred take milliseconds.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// A running quiet process.
-pub(crate) struct Quiet {
+pub(crate) struct SamplingProcess {
     child: ChildGuard,
     next_id: u64,
 }
 
-impl Quiet {
+impl SamplingProcess {
     /// Starts it; `fault` is for the leaking twin.
     pub(crate) fn start(
         binary: &Path,
         fault: Option<&str>,
         log: &Path,
         events: &mut Events,
-    ) -> Result<Self, Stop> {
+    ) -> Result<Self, RunError> {
         let mut command = Command::new(binary);
         if let Some(fault) = fault {
             command.env("RUNTIME_METRICS_FAULT", fault);
         }
-        let child = ChildGuard::spawn(Role::Quiet, command, Output::Protocol, Some(log), events.sender());
-        let child = child.map_err(|error| Stop::Environment(format!("{error:#}")))?;
+        let child = ChildGuard::spawn(
+            Role::SamplingProcess,
+            command,
+            Output::Protocol,
+            Some(log),
+            events.sender(),
+        );
+        let child = child.map_err(|error| RunError::Environment(format!("{error:#}")))?;
         Ok(Self {
             child: child.end_by(events.deadline()),
             next_id: 1,
@@ -50,30 +56,30 @@ impl Quiet {
         method: &str,
         params: &Value,
         events: &mut Events,
-    ) -> Result<Value, Stop> {
+    ) -> Result<Value, RunError> {
         let id = self.next_id;
         self.next_id += 1;
-        let refused = |why: String| Stop::Client(format!("the quiet process: `{method}`: {why}"));
+        let refused = |why: String| RunError::Client(format!("the sampling process: `{method}`: {why}"));
         let line = json!({"id": id, "method": method, "params": params}).to_string();
         self.child
             .send_line(&line)
             .map_err(|error| refused(format!("{error:#}")))?;
-        match events.answer(Role::Quiet, id, LIMIT)? {
-            Waited::Got(answer) => answer.map_err(refused),
-            Waited::TimedOut => Err(refused(format!("no answer within {LIMIT:?}"))),
+        match events.answer(Role::SamplingProcess, id, LIMIT)? {
+            WaitOutcome::Got(answer) => answer.map_err(refused),
+            WaitOutcome::TimedOut => Err(refused(format!("no answer within {LIMIT:?}"))),
         }
     }
 
     /// Lets it end, as it does at end-of-file.
-    pub(crate) fn end(mut self, events: &mut Events) -> Result<(), Stop> {
+    pub(crate) fn end(mut self, events: &mut Events) -> Result<(), RunError> {
         self.child.close();
-        let ended = events.ended(Role::Quiet, LIMIT)?;
+        let ended = events.ended(Role::SamplingProcess, LIMIT)?;
         self.child.end();
         if ended {
             Ok(())
         } else {
-            Err(Stop::Client(format!(
-                "the quiet process did not end within {LIMIT:?}"
+            Err(RunError::Client(format!(
+                "the sampling process did not end within {LIMIT:?}"
             )))
         }
     }

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::events::Events;
 use super::qemu::Qemu;
-use super::source::{SURFACE, Source};
-use super::{Parts, reach};
-use crate::plan::{Password, SourceChoice};
-use crate::present::steps;
+use super::source::{SURFACE_SIZE, Source};
+use super::{SessionConfig, check_reachable};
+use crate::password::Password;
+use crate::source::SourceChoice;
 
 /// What a session is held with. Fields end in order: the proxy before its server.
 pub(super) struct Server {
@@ -40,7 +40,12 @@ pub(crate) enum Load {
 
 impl Server {
     /// Starts it. `gaps` tells whether protocol gaps will be wanted.
-    pub(super) fn start(parts: &Parts<'_>, gaps: bool, scratch: &Path, events: &mut Events) -> Result<Self> {
+    pub(super) fn start(
+        parts: &SessionConfig<'_>,
+        gaps: bool,
+        scratch: &Path,
+        events: &mut Events,
+    ) -> Result<Self> {
         let kind = match parts.source {
             SourceChoice::Synthetic => Kind::Synthetic(Source::synthetic(
                 parts.source_binary,
@@ -53,7 +58,7 @@ impl Server {
                 events,
             )?)),
             SourceChoice::Address { address, password } => {
-                reach(address)?;
+                check_reachable(address)?;
                 Kind::Theirs {
                     address: address.clone(),
                     password: password.clone(),
@@ -63,7 +68,7 @@ impl Server {
         let mut server = Self { proxy: None, kind };
         if gaps && !matches!(server.kind, Kind::Synthetic(_)) {
             let upstream = server.address();
-            steps::say(&format!("a proxy before {upstream}, for protocol gaps"));
+            events.doing(&format!("a proxy before {upstream}, for protocol gaps"));
             let log = parts.source_log();
             server.proxy = Some(Source::proxy(parts.source_binary, &upstream, &log, events)?);
         }
@@ -93,7 +98,7 @@ impl Server {
     pub(super) fn describe(&self) -> Value {
         let mut told = match &self.kind {
             Kind::Synthetic(_) => {
-                let (width, height) = SURFACE;
+                let (width, height) = SURFACE_SIZE;
                 json!({"kind": "synthetic", "surface": {"width": width, "height": height}})
             }
             Kind::Qemu(qemu) => json!({"kind": "qemu", "version": qemu.version()}),

@@ -8,10 +8,9 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::child::{ChildGuard, Output};
-use super::events::{Event, Events, Role, Waited};
-use crate::exit::Stop;
-use crate::present::steps;
-use crate::workspace;
+use super::events::{Event, Events, Role, WaitOutcome};
+use crate::error::RunError;
+use crate::output::console::shown_path;
 
 /// How long the source may take to answer.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -24,20 +23,27 @@ pub(crate) struct Source {
 }
 
 /// The surface that the source is asked for: the evidence holds it against the client's session.
-pub(crate) const SURFACE: (u32, u32) = (1024, 768);
+pub(crate) const SURFACE_SIZE: (u32, u32) = (1024, 768);
+
+/// The server is a subcommand of this program.
+fn subcommand(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
+    command.arg("source");
+    command
+}
 
 impl Source {
     /// Draws by itself.
     pub(super) fn synthetic(binary: &Path, log: &Path, events: &mut Events) -> Result<Self> {
-        let mut command = Command::new(binary);
-        let (width, height) = SURFACE;
+        let mut command = subcommand(binary);
+        let (width, height) = SURFACE_SIZE;
         command.args(["--width", &width.to_string(), "--height", &height.to_string()]);
         Self::start(command, log, events)
     }
 
     /// Passes on what the server at `upstream` draws.
     pub(super) fn proxy(binary: &Path, upstream: &str, log: &Path, events: &mut Events) -> Result<Self> {
-        let mut command = Command::new(binary);
+        let mut command = subcommand(binary);
         command.args(["--upstream", upstream]);
         Self::start(command, log, events)
     }
@@ -51,11 +57,7 @@ impl Source {
             events.sender(),
         )?
         .end_by(events.deadline());
-        steps::say(&format!(
-            "source: pid {}, log {}",
-            child.id(),
-            workspace::shown(log)
-        ));
+        events.doing(&format!("source: pid {}, log {}", child.id(), shown_path(log)));
         let listening = events.wait(LIMIT, |event| match event {
             Event::Message(Role::Source, message) if message["event"] == "listening" => {
                 message["port"].as_u64()
@@ -63,9 +65,9 @@ impl Source {
             _ => None,
         })?;
         match listening {
-            Waited::Got(port) => {
+            WaitOutcome::Got(port) => {
                 let port = u16::try_from(port).map_err(|_| {
-                    Stop::Environment(format!("the SPICE source names an impossible port: {port}"))
+                    RunError::Environment(format!("the SPICE source names an impossible port: {port}"))
                 })?;
                 Ok(Self {
                     child,
@@ -73,8 +75,8 @@ impl Source {
                     next_id: 1,
                 })
             }
-            Waited::TimedOut => {
-                Err(Stop::Environment(format!("the SPICE source did not listen within {LIMIT:?}")).into())
+            WaitOutcome::TimedOut => {
+                Err(RunError::Environment(format!("the SPICE source did not listen within {LIMIT:?}")).into())
             }
         }
     }
@@ -99,7 +101,7 @@ impl Source {
         let sent = self.request("gap", &json!({"channel": channel}), events)?;
         sent["opcode"]
             .as_u64()
-            .ok_or_else(|| Stop::Environment(format!("the SPICE source sent no gap: {sent}")).into())
+            .ok_or_else(|| RunError::Environment(format!("the SPICE source sent no gap: {sent}")).into())
     }
 
     /// Whether a session has its display channel open.
@@ -115,11 +117,11 @@ impl Source {
         self.child
             .send_line(&json!({"id": id, "method": method, "params": params}).to_string())?;
         match events.answer(Role::Source, id, LIMIT)? {
-            Waited::Got(Ok(result)) => Ok(result),
-            Waited::Got(Err(why)) => {
-                Err(Stop::Environment(format!("the SPICE source refused `{method}`: {why}")).into())
+            WaitOutcome::Got(Ok(result)) => Ok(result),
+            WaitOutcome::Got(Err(why)) => {
+                Err(RunError::Environment(format!("the SPICE source refused `{method}`: {why}")).into())
             }
-            Waited::TimedOut => Err(Stop::Environment(format!(
+            WaitOutcome::TimedOut => Err(RunError::Environment(format!(
                 "the SPICE source did not answer `{method}` within {LIMIT:?}"
             ))
             .into()),

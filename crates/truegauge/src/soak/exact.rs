@@ -5,17 +5,15 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use leak_test::{Block, Comparison, Control, Counted, Design, ExactConclusion, Experiment, Reading, Seed};
 use serde_json::json;
-use leak_test::{
-    Block, Comparison, Control, Counted, Design, ExactConclusion, Experiment, Reading, Seed,
-};
 
 use super::journal::{Journal, Occasion};
 use super::look::{Look, Looker};
 use super::resources::{self, Tracked};
-use crate::exit::Stop;
-use crate::present::steps;
-use crate::rig::{Events, Quiet};
+use crate::command::SamplingBinaries;
+use crate::error::RunError;
+use crate::rig::{Events, SamplingProcess};
 
 /// Samples beside threads that stay.
 const SAMPLES: u32 = 200;
@@ -33,8 +31,7 @@ const CONTROL_PAIRS: usize = 24;
 
 /// What both need.
 pub(super) struct Bench<'a> {
-    /// Where `quiet` and `leaky` are.
-    pub(super) binaries: &'a Path,
+    pub(super) binaries: &'a SamplingBinaries,
     pub(super) dir: &'a Path,
     pub(super) journal: &'a mut Journal,
     pub(super) events: &'a mut Events,
@@ -43,7 +40,7 @@ pub(super) struct Bench<'a> {
 /// Runs both, in seconds.
 pub(super) fn run(bench: &mut Bench<'_>, seed: Seed) -> Result<ExactConclusion> {
     let tracked = resources::exact();
-    steps::say(&format!(
+    bench.events.doing(&format!(
         "exact tier: {SAMPLES} samples beside parked threads, {BIRTHS} beside threads that come and go"
     ));
     let comparison = compare(bench, &tracked)?;
@@ -53,8 +50,8 @@ pub(super) fn run(bench: &mut Bench<'_>, seed: Seed) -> Result<ExactConclusion> 
 
 /// Two censuses, and samples between them.
 fn compare(bench: &mut Bench<'_>, tracked: &[Tracked]) -> Result<Comparison> {
-    let log = bench.dir.join("quiet.log");
-    let mut quiet = Quiet::start(&bench.binaries.join("quiet"), None, &log, bench.events)?;
+    let log = bench.dir.join("sampling-process.log");
+    let mut quiet = SamplingProcess::start(&bench.binaries.sampling, None, &log, bench.events)?;
     // Stacks and arenas of as many threads, and whatever else a first time sets up.
     work(&mut quiet, bench.events)?;
     let looker = Looker::of(tracked.to_vec(), &mut quiet, bench.events)?;
@@ -89,10 +86,10 @@ fn compare(bench: &mut Bench<'_>, tracked: &[Tracked]) -> Result<Comparison> {
     })
 }
 
-fn work(quiet: &mut Quiet, events: &mut Events) -> Result<(), Stop> {
+fn work(quiet: &mut SamplingProcess, events: &mut Events) -> Result<(), RunError> {
     quiet.request("sample", &json!({"count": SAMPLES}), events)?;
     quiet
-        .request("births", &json!({"count": BIRTHS}), events)
+        .request("thread_churn", &json!({"count": BIRTHS}), events)
         .map(drop)
 }
 
@@ -100,7 +97,7 @@ fn work(quiet: &mut Quiet, events: &mut Events) -> Result<(), Stop> {
 fn control(bench: &mut Bench<'_>, tracked: &[Tracked], seed: Seed) -> Result<Control> {
     for (purpose, tracked) in (0..).zip(tracked) {
         let Some(fault) = tracked.fault else { continue };
-        steps::say(&format!(
+        bench.events.doing(&format!(
             "control: a process that leaks one of {} per sample",
             tracked.resource.name
         ));
@@ -108,8 +105,8 @@ fn control(bench: &mut Bench<'_>, tracked: &[Tracked], seed: Seed) -> Result<Con
         let fault = &format!("{fault},from=1");
         let control = match leak_and_look(bench, tracked, fault, seed.fork(purpose)) {
             Ok(control) => control,
-            Err(error) => match error.downcast_ref::<Stop>() {
-                Some(Stop::Client(reason)) => Control::NotRun {
+            Err(error) => match error.downcast_ref::<RunError>() {
+                Some(RunError::Client(reason)) => Control::NotRun {
                     reason: reason.clone(),
                 },
                 _ => return Err(error),
@@ -123,9 +120,10 @@ fn control(bench: &mut Bench<'_>, tracked: &[Tracked], seed: Seed) -> Result<Con
 }
 
 fn leak_and_look(bench: &mut Bench<'_>, tracked: &Tracked, fault: &str, seed: Seed) -> Result<Control> {
-    let log = bench.dir.join(format!("leaky-{}.log", tracked.resource.name));
-    let binary = bench.binaries.join("leaky");
-    let mut leaky = Quiet::start(&binary, Some(fault), &log, bench.events)?;
+    let log = bench
+        .dir
+        .join(format!("leaking-process-{}.log", tracked.resource.name));
+    let mut leaky = SamplingProcess::start(&bench.binaries.leaking, Some(fault), &log, bench.events)?;
     leaky.request("sample", &json!({"count": 1}), bench.events)?;
     let looker = Looker::of(vec![tracked.clone()], &mut leaky, bench.events)?;
     let baseline = looker.look(&mut leaky, bench.events)?;
@@ -155,12 +153,12 @@ fn leak_and_look(bench: &mut Bench<'_>, tracked: &Tracked, fault: &str, seed: Se
             match leaky.request("sample", &params, bench.events) {
                 Ok(_) => operations += u64::from(CONTROL_OPERATIONS.get()),
                 // Without a descriptor there is no sample either: the look says which of the two it is.
-                Err(Stop::Client(_)) => {}
+                Err(RunError::Client(_)) => {}
                 Err(stop) => return Err(stop.into()),
             }
         }
         let look = looker.look(&mut leaky, bench.events)?;
-        note(bench.journal, worded(block), operations, &look)?;
+        note(bench.journal, block_name(block), operations, &look)?;
         if look.pegged() {
             let resource = tracked.resource.name.clone();
             return Ok(Control::RanOut { resource });
@@ -171,7 +169,7 @@ fn leak_and_look(bench: &mut Bench<'_>, tracked: &Tracked, fault: &str, seed: Se
     Ok(Control::of(&experiment))
 }
 
-pub(super) fn worded(block: Block) -> &'static str {
+pub(super) fn block_name(block: Block) -> &'static str {
     match block {
         Block::Treated => "treated",
         Block::Idle => "idle",

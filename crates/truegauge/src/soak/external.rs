@@ -15,11 +15,10 @@ use leak_test::{
 
 use super::pace::TimeBox;
 use super::resources::{self, Tracked};
-use crate::exit::Stop;
-use crate::observe::holdings;
-use crate::present::steps;
+use crate::error::RunError;
+use crate::observe::resource_counts;
 use crate::profile::{Profile, Trigger};
-use crate::rig::{Events, Parts, Rig};
+use crate::rig::{Events, Rig, SessionConfig};
 
 /// Reports before the experiment: the first ones set things up.
 const WARM_UP: u32 = 3;
@@ -29,7 +28,7 @@ const SETTLE: Duration = Duration::from_millis(500);
 
 /// What the soak is made of.
 pub(crate) struct Plan<'a> {
-    pub(crate) parts: Parts<'a>,
+    pub(crate) session: SessionConfig<'a>,
     pub(crate) profile: &'a Profile,
     pub(crate) trigger: &'a Trigger,
     pub(crate) seed: Seed,
@@ -49,7 +48,7 @@ pub(crate) fn run(plan: &Plan<'_>, events: &mut Events) -> Result<Outside> {
     let at_most = plan.trigger.at_most;
     let wanted = WARM_UP + MIN_PAIRS as u32;
     plan.trigger.can_bring(wanted)?;
-    let mut rig = Rig::start_client(&plan.parts, plan.profile.clone(), plan.trigger.clone(), events)?;
+    let mut rig = Rig::start_client(&plan.session, plan.profile.clone(), plan.trigger.clone(), events)?;
     // It sees more than is asked here.
     rig.observer.stop();
     let mut longest = Duration::ZERO;
@@ -60,7 +59,7 @@ pub(crate) fn run(plan: &Plan<'_>, events: &mut Events) -> Result<Outside> {
     }
     let block = longest + SETTLE;
     let pairs = pairs_that_fit(at_most, plan.time_box.left(), block);
-    steps::say(&format!(
+    events.doing(&format!(
         "{pairs} pairs of blocks of {:.1} s, a report in one of each pair",
         block.as_secs_f64()
     ));
@@ -103,11 +102,11 @@ fn report(rig: &mut Rig, events: &mut Events) -> Result<()> {
 
 fn remove(zip: &Path) -> Result<()> {
     std::fs::remove_file(zip)
-        .map_err(|error| Stop::Environment(format!("cannot remove {}: {error}", zip.display())).into())
+        .map_err(|error| RunError::Environment(format!("cannot remove {}: {error}", zip.display())).into())
 }
 
 fn look(rig: &Rig, tracked: &[Tracked]) -> Vec<Reading> {
-    resources::readings_from_outside(tracked, &holdings(rig.pid))
+    resources::readings_from_outside(tracked, &resource_counts(rig.pid))
 }
 
 /// As many as the client's bound and the time allow.

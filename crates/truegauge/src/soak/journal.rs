@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
+use leak_test::Resource;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use leak_test::Resource;
 
 use super::look::Look;
 

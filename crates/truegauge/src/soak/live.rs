@@ -8,16 +8,15 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
 use leak_test::{Analysis, Block, Reading, Seed};
+use serde::Serialize;
 
 use super::LivePlan;
 use super::journal::Journal;
 use super::pace::Pace;
 use super::session::Session;
-use crate::exit::Stop;
-use crate::present::steps;
-use crate::rig::{Events, Parts, Rig};
+use crate::error::RunError;
+use crate::rig::{Events, Rig, SessionConfig};
 
 /// What is performed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -143,7 +142,7 @@ pub(super) fn run(bench: &mut Bench<'_>, seed: Seed) -> Result<Live> {
         pace,
     } = ended
     {
-        steps::say(&format!(
+        bench.events.doing(&format!(
             "the first experiment found something: a second one, of {pairs} pairs, has to say so too"
         ));
         let until = Until::Confirmation { pairs, pace };
@@ -179,7 +178,7 @@ impl Bench<'_> {
         let begun = Instant::now();
         let dir = self.dir.join(format!("experiment-{name}"));
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-        let parts = Parts {
+        let parts = SessionConfig {
             client_binary: self.plan.client_binary,
             source_binary: self.plan.source_binary,
             source: self.plan.source,
@@ -206,9 +205,9 @@ impl Bench<'_> {
 
 /// What ends a run before its first block without anybody's fault is no error.
 fn early(error: anyhow::Error, overdue: Option<String>) -> Result<Ended> {
-    match error.downcast_ref::<Stop>() {
-        Some(Stop::Interrupted) => Ok(Ended::Interrupted),
-        Some(Stop::TimeUp) => {
+    match error.downcast_ref::<RunError>() {
+        Some(RunError::Interrupted) => Ok(Ended::Interrupted),
+        Some(RunError::TimeUp) => {
             Ok(Ended::Unanswered(overdue.unwrap_or_else(|| {
                 "the time was up before the first block".to_owned()
             })))

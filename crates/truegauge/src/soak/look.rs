@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use leak_test::Reading;
 use serde::Serialize;
 use serde_json::{Value, json};
-use leak_test::Reading;
 
 use super::resources::{Offsets, Tracked, readings};
-use crate::exit::Stop;
-use crate::observe::{Holdings, holdings};
-use crate::rig::{Client, Events, Quiet};
+use crate::error::RunError;
+use crate::observe::{ResourceCounts, resource_counts};
+use crate::rig::{Client, Events, SamplingProcess};
 
 /// A look is taken again where its parts contradict each other: something moved between them.
 const ATTEMPTS: usize = 4;
@@ -21,16 +21,16 @@ const CENSUS: Duration = Duration::from_secs(2);
 /// A process that can be looked at from both sides.
 pub(super) trait Subject {
     fn pid(&self) -> u32;
-    fn census(&mut self, events: &mut Events) -> Result<Value, Stop>;
+    fn census(&mut self, events: &mut Events) -> Result<Value, RunError>;
 }
 
-impl Subject for Quiet {
+impl Subject for SamplingProcess {
     fn pid(&self) -> u32 {
         self.pid()
     }
 
-    fn census(&mut self, events: &mut Events) -> Result<Value, Stop> {
-        self.request("census", &json!({}), events)
+    fn census(&mut self, events: &mut Events) -> Result<Value, RunError> {
+        self.request("resource_counts", &json!({}), events)
     }
 }
 
@@ -39,8 +39,8 @@ impl Subject for Client {
         self.pid()
     }
 
-    fn census(&mut self, events: &mut Events) -> Result<Value, Stop> {
-        self.request("census", json!({}), CENSUS, events)
+    fn census(&mut self, events: &mut Events) -> Result<Value, RunError> {
+        self.request("resource_counts", json!({}), CENSUS, events)
     }
 }
 
@@ -48,7 +48,7 @@ impl Subject for Client {
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Look {
     pub(super) readings: Vec<Reading>,
-    outside: Holdings,
+    outside: ResourceCounts,
     census: Value,
 }
 
@@ -72,11 +72,11 @@ impl Looker {
         tracked: Vec<Tracked>,
         subject: &mut impl Subject,
         events: &mut Events,
-    ) -> Result<Self, Stop> {
+    ) -> Result<Self, RunError> {
         subject.census(events)?;
-        let mut offsets = || -> Result<Offsets, Stop> {
+        let mut offsets = || -> Result<Offsets, RunError> {
             let census = subject.census(events)?;
-            Ok(Offsets::of(&tracked, &holdings(subject.pid()), &census))
+            Ok(Offsets::of(&tracked, &resource_counts(subject.pid()), &census))
         };
         let mut last = offsets()?;
         for _ in 0..ATTEMPTS {
@@ -92,11 +92,11 @@ impl Looker {
         })
     }
 
-    pub(super) fn look(&self, subject: &mut impl Subject, events: &mut Events) -> Result<Look, Stop> {
+    pub(super) fn look(&self, subject: &mut impl Subject, events: &mut Events) -> Result<Look, RunError> {
         let mut attempts = 1;
         loop {
             let census = subject.census(events)?;
-            let outside = holdings(subject.pid());
+            let outside = resource_counts(subject.pid());
             let readings = readings(&self.tracked, &self.offsets, &outside, &census);
             let missing = |reading: &Reading| matches!(reading, Reading::Missing(_));
             if attempts == ATTEMPTS || !readings.iter().any(missing) {

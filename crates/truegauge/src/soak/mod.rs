@@ -8,22 +8,22 @@
 //! | [`pace`] | the time box, and what fits into it: pure arithmetic |
 //! | [`live`] | the live tier: an experiment, and another to confirm what it found |
 //! | [`session`] | one experiment, on a client in a session |
-//! | [`outside`] | the soak of a client that does not speak our control protocol |
+//! | [`external`] | the soak of a client that does not speak our control protocol |
 //! | [`journal`] | `samples.ndjson` |
 //! | [`progress`] | a bar on a terminal, else a line now and then |
 //! | [`outcome`] | the verdict over both tiers, for people and for `results.json` |
-//! | [`picture`] | `soak.svg` |
+//! | [`plot`] | `soak.svg` |
 //!
 //! The statistics are `leak-test`'s.
 
 mod exact;
+pub(crate) mod external;
 mod journal;
 pub(crate) mod live;
 mod look;
 pub(crate) mod outcome;
-pub(crate) mod outside;
 pub(crate) mod pace;
-mod picture;
+mod plot;
 mod progress;
 pub(crate) mod resources;
 mod session;
@@ -39,14 +39,14 @@ use self::live::Operation;
 use self::outcome::Outcome;
 use self::pace::TimeBox;
 use self::resources::Tracked;
-use crate::plan::SourceChoice;
-use crate::present::steps;
+use crate::command::SamplingBinaries;
 use crate::rig::Events;
+use crate::source::SourceChoice;
 
 /// What a soak is made of.
 pub(crate) struct Soak<'a> {
-    /// Where the quiet process and its leaking twin are.
-    pub(crate) quiet: &'a Path,
+    /// The processes of the count test.
+    pub(crate) sampling: &'a SamplingBinaries,
     pub(crate) seed: Seed,
     /// Where everything seen goes; it is there already.
     pub(crate) dir: &'a Path,
@@ -75,14 +75,14 @@ impl Soak<'_> {
         }
         let exact = exact::run(
             &mut exact::Bench {
-                binaries: self.quiet,
+                binaries: self.sampling,
                 dir: self.dir,
                 journal: &mut journal,
                 events,
             },
             self.seed,
         )?;
-        steps::say(&format!("exact tier: {}", exact.sentence));
+        events.doing(&format!("exact tier: {}", exact.sentence));
         let Some(plan) = self.live.as_ref().filter(|_| exact.verdict == Verdict::Clean) else {
             return Ok(Outcome::of_exact(exact));
         };
@@ -97,7 +97,7 @@ impl Soak<'_> {
             self.seed,
         )?;
         let outcome = Outcome::of_both(exact, live);
-        picture::save(&self.dir.join("soak.svg"), &outcome)?;
+        plot::save(&self.dir.join("soak.svg"), &outcome)?;
         Ok(outcome)
     }
 }

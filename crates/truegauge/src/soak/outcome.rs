@@ -1,16 +1,15 @@
 //! The verdict over both tiers, for people and for `results.json`.
 
-use anstream::println;
-use comfy_table::Cell;
-use serde_json::{Value, json};
 use checks::Row;
+use comfy_table::Cell;
 use leak_test::{
     Analysis, Conclusion, CountRule, Difference, ExactConclusion, Finding, ResourceAnalysis, Verdict, figure,
 };
+use serde_json::{Value, json};
 
 use super::live::{Live, Trial};
-use crate::exit::Exit;
-use crate::present::table;
+use crate::error::Exit;
+use crate::output::table;
 use crate::results;
 
 /// What a run came to.
@@ -137,20 +136,23 @@ impl Outcome {
         }
     }
 
-    /// The tables; the sentence is for whoever calls to print last.
-    pub(crate) fn print(&self) {
-        println!("exact tier: {}", self.exact.sentence);
-        println!("control: {}", self.exact.control);
+    /// The tables; the caller adds the sentence last.
+    pub(crate) fn render(&self) -> String {
+        let mut text = format!(
+            "exact tier: {}\ncontrol: {}",
+            self.exact.sentence, self.exact.control
+        );
         for (number, trial) in (1..).zip(&self.trials) {
-            println!(
-                "experiment {number}, seed {}: {} pairs, {} {}s",
+            text += &format!(
+                "\nexperiment {number}, seed {}: {} pairs, {} {}s\n{}",
                 trial.analysis.seed,
                 trial.analysis.pairs,
                 trial.analysis.operations,
-                trial.analysis.operation
+                trial.analysis.operation,
+                render_table(&trial.analysis)
             );
-            print_table(&trial.analysis);
         }
+        text
     }
 }
 
@@ -194,7 +196,7 @@ fn finding(analysed: &ResourceAnalysis) -> results::Finding {
     results::Finding {
         resource: analysed.resource.name.clone(),
         unit: analysed.resource.unit.clone(),
-        found: worded(&analysed.finding),
+        found: describe_finding(&analysed.finding),
         to_rule_out: analysed.resource.lambda_star,
         per_operation: estimate.map(|estimate| estimate.per_operation),
         bounds: estimate.and_then(|estimate| Some(bounds(estimate.lower?, estimate.upper?))),
@@ -209,7 +211,7 @@ fn power(analysed: &ResourceAnalysis) -> Option<f64> {
     analysed.power.filter(|_| !found).map(|power| power.smallest())
 }
 
-fn print_table(analysis: &Analysis) {
+fn render_table(analysis: &Analysis) -> String {
     let per = &analysis.operation;
     let mut table = table::empty();
     table.set_header([
@@ -225,7 +227,7 @@ fn print_table(analysis: &Analysis) {
     for resource in &analysis.resources {
         table.add_row(cells(resource).map(Cell::new));
     }
-    println!("{table}");
+    table.to_string()
 }
 
 fn cells(analysed: &ResourceAnalysis) -> [String; 8] {
@@ -234,7 +236,7 @@ fn cells(analysed: &ResourceAnalysis) -> [String; 8] {
     let bounds = estimate.and_then(|e| Some(format!("{} … {}", figure(e.lower?), figure(e.upper?))));
     [
         resource.name.clone(),
-        worded(&analysed.finding),
+        describe_finding(&analysed.finding),
         estimate.map(|e| figure(e.per_operation)).unwrap_or_default(),
         bounds.unwrap_or_default(),
         figure(resource.lambda_star),
@@ -244,7 +246,7 @@ fn cells(analysed: &ResourceAnalysis) -> [String; 8] {
     ]
 }
 
-fn worded(finding: &Finding) -> String {
+fn describe_finding(finding: &Finding) -> String {
     match finding {
         Finding::Leak => "leak".to_owned(),
         Finding::OverRelease => "over-release".to_owned(),

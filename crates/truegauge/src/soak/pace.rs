@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use leak_test::MIN_PAIRS;
 
+use crate::duration;
+
 /// So many pairs are aimed at in a short run, where blocks grow with the run.
 const FEW_PAIRS: u32 = 60;
 
@@ -136,6 +138,30 @@ impl Pace {
     }
 }
 
+/// Shorter runs could not complete the pairs that a verdict needs.
+const MIN_TIME_LIMIT: Duration = Duration::from_secs(15);
+const MAX_TIME_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A soak's time limit in hours.
+pub(crate) fn hours(text: &str) -> Result<Duration, String> {
+    let hours: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    let duration = Duration::try_from_secs_f64(hours * 3600.0).map_err(|error| error.to_string())?;
+    within_reason(duration)
+}
+
+/// A soak's time limit.
+pub(crate) fn time_limit(text: &str) -> Result<Duration, String> {
+    within_reason(duration::parse(text)?)
+}
+
+fn within_reason(duration: Duration) -> Result<Duration, String> {
+    if (MIN_TIME_LIMIT..=MAX_TIME_LIMIT).contains(&duration) {
+        Ok(duration)
+    } else {
+        Err("must lie between 15 seconds and a week".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,6 +251,18 @@ mod tests {
                 expected,
                 "{first} {left:?}"
             );
+        }
+    }
+
+    #[test]
+    fn time_limits_are_checked() {
+        assert_eq!(hours("0.03"), Ok(Duration::from_secs(108)));
+        assert_eq!(time_limit("90s"), Ok(Duration::from_secs(90)));
+        for text in ["0", "-1", "NaN", "inf", "x", "200"] {
+            assert!(hours(text).is_err(), "{text}");
+        }
+        for text in ["14s", "8d", "", "x"] {
+            assert!(time_limit(text).is_err(), "{text}");
         }
     }
 }

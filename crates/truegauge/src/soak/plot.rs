@@ -6,9 +6,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use leak_test::{Block, Reading, ResourceAnalysis, figure};
 use svg::Document;
 use svg::node::element::{Circle, Group, Line, Polyline, Rectangle, Style, Text, Title};
-use leak_test::{Block, Reading, ResourceAnalysis, figure};
 
 use super::live::{Step, Trial};
 use super::outcome::Outcome;
@@ -283,7 +283,7 @@ fn dot(x: f64, y: f64, block: Block) -> Circle {
         Block::Idle => 3.5,
     };
     Circle::new()
-        .set("class", super::exact::worded(block))
+        .set("class", super::exact::block_name(block))
         .set("cx", rounded(x))
         .set("cy", rounded(y))
         .set("r", radius)

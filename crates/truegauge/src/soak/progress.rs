@@ -1,76 +1,43 @@
-//! How an experiment is getting on: a bar on a terminal, elsewhere a line now and then.
+//! The progress of an experiment, as events.
 
-use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use leak_test::{Class, Estimate, Experiment, figure};
 
 use super::pace::TimeBox;
-use crate::present::steps;
+use crate::reporter::{Reporter, RunEvent};
 
-/// Between two lines, at the least; a longer run has a tenth of itself.
-const BETWEEN_LINES: Duration = Duration::from_secs(10);
-
-/// Takes itself away when it is dropped.
+/// Reports the experiment's end when dropped.
 pub(super) struct Progress {
     time_box: TimeBox,
     name: String,
-    shown: Shown,
-}
-
-enum Shown {
-    Bar(ProgressBar),
-    Lines { next: Instant },
+    reporter: Arc<dyn Reporter>,
 }
 
 impl Progress {
-    pub(super) fn begin(time_box: TimeBox, name: &str) -> Self {
-        let shown = if std::io::stderr().is_terminal() && std::env::var_os("CI").is_none() {
-            Shown::Bar(bar(time_box.total()))
-        } else {
-            Shown::Lines {
-                next: Instant::now() + BETWEEN_LINES,
-            }
-        };
+    pub(super) fn begin(time_box: TimeBox, name: &str, reporter: Arc<dyn Reporter>) -> Self {
         Self {
             time_box,
             name: name.to_owned(),
-            shown,
+            reporter,
         }
     }
 
     /// After each pair.
     pub(super) fn show(&mut self, experiment: &Experiment, estimates: &[Option<Estimate>]) {
-        let elapsed = self.time_box.elapsed();
-        match &mut self.shown {
-            Shown::Bar(bar) => {
-                bar.set_position(elapsed.as_secs());
-                bar.set_prefix(course(&self.name, experiment));
-                bar.set_message(known(experiment, estimates));
-            }
-            Shown::Lines { next } if Instant::now() >= *next => {
-                let (course, known) = (course(&self.name, experiment), known(experiment, estimates));
-                steps::say(&format!("{:>5.0} s  {course}; {known}", elapsed.as_secs_f64()));
-                *next = Instant::now() + BETWEEN_LINES.max(self.time_box.total() / 10);
-            }
-            Shown::Lines { .. } => {}
-        }
+        self.reporter.emit(&RunEvent::SoakProgress {
+            elapsed: self.time_box.elapsed(),
+            total: self.time_box.total(),
+            progress: &course(&self.name, experiment),
+            bounds: &known(experiment, estimates),
+        });
     }
 }
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Shown::Bar(bar) = &self.shown {
-            bar.finish_and_clear();
-        }
+        self.reporter.emit(&RunEvent::SoakEnded);
     }
-}
-
-fn bar(total: Duration) -> ProgressBar {
-    let bar = ProgressBar::new(total.as_secs());
-    let style = ProgressStyle::with_template("{elapsed} {bar:20} {prefix}\n{wide_msg}");
-    bar.with_style(style.expect("a template of this file"))
 }
 
 /// How far it has come.

@@ -1,9 +1,9 @@
 //! What could leak, where it is counted, and which fault shows that the count moves.
 
-use serde_json::Value;
 use leak_test::{Class, Reading, Resource};
+use serde_json::Value;
 
-use crate::observe::{Count, Holdings};
+use crate::observe::{Count, ResourceCounts};
 
 /// The leak of an exact resource that must be ruled out, in units per operation.
 const EXACT: f64 = 0.02;
@@ -27,7 +27,7 @@ type Figure = Result<i64, String>;
 pub(crate) struct Tracked {
     pub(crate) resource: Resource,
     /// Whose count is judged where there is one.
-    outside: Option<fn(&Holdings) -> Option<&Count>>,
+    outside: Option<fn(&ResourceCounts) -> Option<&Count>>,
     /// Its JSON pointer in the process's own census, whose count must agree, or else is judged.
     census: Option<&'static str>,
     /// So many of what is counted are one unit.
@@ -47,7 +47,7 @@ impl Tracked {
         }
     }
 
-    fn noisy(name: &str, unit: &str, outside: fn(&Holdings) -> Option<&Count>) -> Self {
+    fn noisy(name: &str, unit: &str, outside: fn(&ResourceCounts) -> Option<&Count>) -> Self {
         Self {
             resource: Resource::noisy(name, unit, NOISY_KIB, TOLERATED_KIB),
             outside: Some(outside),
@@ -57,7 +57,7 @@ impl Tracked {
         }
     }
 
-    fn outside(mut self, outside: fn(&Holdings) -> Option<&Count>) -> Self {
+    fn outside(mut self, outside: fn(&ResourceCounts) -> Option<&Count>) -> Self {
         self.outside = Some(outside);
         self
     }
@@ -159,7 +159,7 @@ pub(crate) fn from_outside() -> Vec<Tracked> {
 }
 
 /// A reading of each without the process's own census.
-pub(crate) fn readings_from_outside(tracked: &[Tracked], outside: &Holdings) -> Vec<Reading> {
+pub(crate) fn readings_from_outside(tracked: &[Tracked], outside: &ResourceCounts) -> Vec<Reading> {
     let reading = |tracked: &Tracked| {
         let tracked = Tracked {
             census: None,
@@ -176,7 +176,7 @@ pub(crate) fn readings_from_outside(tracked: &[Tracked], outside: &Holdings) -> 
 pub(crate) struct Offsets(Vec<Option<i64>>);
 
 impl Offsets {
-    pub(crate) fn of(tracked: &[Tracked], outside: &Holdings, census: &Value) -> Self {
+    pub(crate) fn of(tracked: &[Tracked], outside: &ResourceCounts, census: &Value) -> Self {
         let offset = |tracked: &Tracked| {
             let (outside, inside) = tracked.counts(outside, census);
             Some(inside?.ok()? - outside?.ok()?)
@@ -189,7 +189,7 @@ impl Offsets {
 pub(crate) fn readings(
     tracked: &[Tracked],
     offsets: &Offsets,
-    outside: &Holdings,
+    outside: &ResourceCounts,
     census: &Value,
 ) -> Vec<Reading> {
     tracked
@@ -200,7 +200,7 @@ pub(crate) fn readings(
 }
 
 impl Tracked {
-    fn reading(&self, offset: Option<i64>, outside: &Holdings, census: &Value) -> Reading {
+    fn reading(&self, offset: Option<i64>, outside: &ResourceCounts, census: &Value) -> Reading {
         if self.stands_at_its_ceiling(outside, census) {
             return Reading::Pegged;
         }
@@ -221,7 +221,7 @@ impl Tracked {
     }
 
     /// The count from outside and the process's own.
-    fn counts(&self, outside: &Holdings, census: &Value) -> (Option<Figure>, Option<Figure>) {
+    fn counts(&self, outside: &ResourceCounts, census: &Value) -> (Option<Figure>, Option<Figure>) {
         let outside = self.outside.map(|outside_of| match outside_of(outside) {
             Some(Ok(count)) => Ok(*count as i64),
             Some(Err(why)) => Err(why.clone()),
@@ -238,7 +238,7 @@ impl Tracked {
         (outside, inside)
     }
 
-    fn stands_at_its_ceiling(&self, outside: &Holdings, census: &Value) -> bool {
+    fn stands_at_its_ceiling(&self, outside: &ResourceCounts, census: &Value) -> bool {
         match self.resource.name.as_str() {
             "descriptors" => match (&outside.descriptors, &outside.descriptor_limit) {
                 (Some(Ok(open)), Some(Ok(limit))) => open >= limit,
@@ -259,15 +259,15 @@ mod tests {
 
     use super::*;
 
-    fn holdings(descriptors: u64) -> Holdings {
-        Holdings {
+    fn resource_counts(descriptors: u64) -> ResourceCounts {
+        ResourceCounts {
             descriptors: Some(Ok(descriptors)),
             descriptor_limit: Some(Ok(256)),
-            ..Holdings::default()
+            ..ResourceCounts::default()
         }
     }
 
-    fn read(tracked: &Tracked, outside: &Holdings, census: &Value) -> Reading {
+    fn read(tracked: &Tracked, outside: &ResourceCounts, census: &Value) -> Reading {
         tracked.reading(Some(0), outside, census)
     }
 
@@ -288,18 +288,21 @@ mod tests {
     fn the_counts_must_agree() {
         let tracked = descriptors();
         let said = |count: u64| json!({"descriptors": count});
-        assert_eq!(read(&tracked, &holdings(12), &said(12)), Reading::Count(12));
+        assert_eq!(
+            read(&tracked, &resource_counts(12), &said(12)),
+            Reading::Count(12)
+        );
         assert!(
-            matches!(read(&tracked, &holdings(13), &said(12)), Reading::Missing(why) if why.contains("12") && why.contains("13")),
+            matches!(read(&tracked, &resource_counts(13), &said(12)), Reading::Missing(why) if why.contains("12") && why.contains("13")),
             "a census that stands still is no reading"
         );
         let missing = json!({"missing": {"descriptors": "too many open files"}});
         assert!(
-            matches!(read(&tracked, &holdings(12), &missing), Reading::Missing(why) if why.contains("too many"))
+            matches!(read(&tracked, &resource_counts(12), &missing), Reading::Missing(why) if why.contains("too many"))
         );
-        let unread = Holdings {
+        let unread = ResourceCounts {
             descriptors: Some(Err("gone".to_owned())),
-            ..Holdings::default()
+            ..ResourceCounts::default()
         };
         assert_eq!(
             read(&tracked, &unread, &said(12)),
@@ -310,12 +313,12 @@ mod tests {
     #[test]
     fn ways_of_counting_may_differ_by_what_they_always_differ_by() {
         let tracked = [descriptors()];
-        let offsets = Offsets::of(&tracked, &holdings(12), &json!({"descriptors": 11}));
+        let offsets = Offsets::of(&tracked, &resource_counts(12), &json!({"descriptors": 11}));
         let read = |outside, inside| {
             readings(
                 &tracked,
                 &offsets,
-                &holdings(outside),
+                &resource_counts(outside),
                 &json!({"descriptors": inside}),
             )
         };
@@ -325,7 +328,10 @@ mod tests {
 
     #[test]
     fn ceilings_are_leaks_whatever_the_census_says() {
-        assert_eq!(read(&descriptors(), &holdings(256), &json!({})), Reading::Pegged);
+        assert_eq!(
+            read(&descriptors(), &resource_counts(256), &json!({})),
+            Reading::Pegged
+        );
         let macos = macos();
         let references = macos
             .iter()
@@ -333,11 +339,11 @@ mod tests {
             .expect("there");
         let census = |pegged: u64| json!({"excess_thread_references": -3, "pegged_threads": pegged});
         assert_eq!(
-            read(references, &Holdings::default(), &census(0)),
+            read(references, &ResourceCounts::default(), &census(0)),
             Reading::Count(-3)
         );
         assert_eq!(
-            read(references, &Holdings::default(), &census(1)),
+            read(references, &ResourceCounts::default(), &census(1)),
             Reading::Pegged
         );
     }
@@ -351,7 +357,10 @@ mod tests {
             .expect("there");
         let bytes = 3 * rustix::param::page_size();
         let census = json!({"message_memory_bytes": bytes});
-        assert_eq!(read(memory, &Holdings::default(), &census), Reading::Count(3));
+        assert_eq!(
+            read(memory, &ResourceCounts::default(), &census),
+            Reading::Count(3)
+        );
     }
 
     #[test]

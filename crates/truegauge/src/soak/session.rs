@@ -8,20 +8,19 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use serde_json::{Value, json};
 use leak_test::{
     Analysis, Block, Class, Conduct, Design, Estimate, Experiment, MIN_NOISY_MINUTES, MIN_PAIRS, Reading,
     Resource, Seed,
 };
+use serde_json::{Value, json};
 
-use super::exact::worded;
+use super::exact::block_name;
 use super::journal::Occasion;
 use super::live::{Bench, Ended, Facts, Operation, Step, Trial, Until};
 use super::look::{Look, Looker, Subject};
 use super::pace::Pace;
 use super::progress::Progress;
-use crate::exit::Stop;
-use crate::present::steps;
+use crate::error::RunError;
 use crate::rig::Client;
 
 /// Relabellings of an estimate that is shown while the experiment goes on.
@@ -183,7 +182,7 @@ impl<'a, 'b> Session<'a, 'b> {
         start: Duration,
         course: &mut Course,
     ) -> Result<Ended> {
-        let mut progress = Progress::begin(self.bench.plan.time_box, self.name);
+        let mut progress = Progress::begin(self.bench.plan.time_box, self.name, self.bench.events.reporter());
         let first = Instant::now();
         let mut begins = first;
         let mut longest = Duration::ZERO;
@@ -200,14 +199,16 @@ impl<'a, 'b> Session<'a, 'b> {
                     begins = read_at;
                     look
                 }
-                Err(Stop::Interrupted) => return Ok(Ended::Interrupted),
-                Err(Stop::TimeUp) => return Ok(self.overdue().map_or(Ended::AsPlanned, Ended::Unanswered)),
+                Err(RunError::Interrupted) => return Ok(Ended::Interrupted),
+                Err(RunError::TimeUp) => {
+                    return Ok(self.overdue().map_or(Ended::AsPlanned, Ended::Unanswered));
+                }
                 Err(stop) => return Err(stop.into()),
             };
             course.record(block, look.readings.clone());
             course.duration = first.elapsed();
             let operations = course.steps.last().map_or(0, |step| step.operations);
-            self.note(worded(block), operations, &look)?;
+            self.note(block_name(block), operations, &look)?;
             if look.pegged() {
                 return Ok(Ended::AsPlanned);
             }
@@ -242,7 +243,7 @@ impl<'a, 'b> Session<'a, 'b> {
 
     /// The first of everything; then, unless that is settled, how long an operation takes and with it the pace; then blocks
     /// of both kinds as they will come.
-    fn warm_up(&mut self, client: &mut Client, until: Until) -> Result<(Looker, Pace, u64), Stop> {
+    fn warm_up(&mut self, client: &mut Client, until: Until) -> Result<(Looker, Pace, u64), RunError> {
         let (first, trials) = (
             self.bench.plan.operation.first(),
             self.bench.plan.operation.trials(),
@@ -261,7 +262,7 @@ impl<'a, 'b> Session<'a, 'b> {
             Until::Suspicion => Pace::of(self.bench.plan.time_box.left(), operation),
             Until::Confirmation { pace, .. } => pace,
         };
-        steps::say(&format!(
+        self.bench.events.doing(&format!(
             "experiment {}: blocks of {:.2} s, {} {}s in every other one",
             self.name,
             pace.block.as_secs_f64(),
@@ -285,7 +286,7 @@ impl<'a, 'b> Session<'a, 'b> {
         pace: &Pace,
         block: Block,
         begins: Instant,
-    ) -> Result<(Look, Instant), Stop> {
+    ) -> Result<(Look, Instant), RunError> {
         let operations = pace.operations.get();
         self.accompany(client, COMPANIONS)?;
         match block {
@@ -300,14 +301,14 @@ impl<'a, 'b> Session<'a, 'b> {
     }
 
     /// Has so many threads beside the session's own.
-    fn accompany(&mut self, client: &mut Client, count: u32) -> Result<(), Stop> {
+    fn accompany(&mut self, client: &mut Client, count: u32) -> Result<(), RunError> {
         let params = json!({"count": count});
-        self.ask(|session| client.request("companions", params, ACCOMPANY, session.bench.events))
+        self.ask(|session| client.request("extra_threads", params, ACCOMPANY, session.bench.events))
             .map(drop)
     }
 
     /// Requests as many as operations would take, as far apart as they would be.
-    fn idle(&mut self, client: &mut Client, pace: &Pace) -> Result<(), Stop> {
+    fn idle(&mut self, client: &mut Client, pace: &Pace) -> Result<(), RunError> {
         let requests = self.bench.plan.operation.requests(pace.operations.get());
         for request in 0..requests {
             if request > 0 {
@@ -319,7 +320,7 @@ impl<'a, 'b> Session<'a, 'b> {
     }
 
     /// Waits, and keeps the client's pool as it is.
-    fn settle(&mut self, client: &mut Client, pace: &Pace, until: Instant) -> Result<(), Stop> {
+    fn settle(&mut self, client: &mut Client, pace: &Pace, until: Instant) -> Result<(), RunError> {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if left <= KEEP_WARM {
@@ -331,14 +332,14 @@ impl<'a, 'b> Session<'a, 'b> {
     }
 
     /// Whatever the client has to answer.
-    fn ask<T>(&mut self, request: impl FnOnce(&mut Self) -> Result<T, Stop>) -> Result<T, Stop> {
+    fn ask<T>(&mut self, request: impl FnOnce(&mut Self) -> Result<T, RunError>) -> Result<T, RunError> {
         self.waiting_since = Some(Instant::now());
         let answer = request(self)?;
         self.waiting_since = None;
         Ok(answer)
     }
 
-    fn operate(&mut self, client: &mut Client, operations: u32) -> Result<(), Stop> {
+    fn operate(&mut self, client: &mut Client, operations: u32) -> Result<(), RunError> {
         match self.bench.plan.operation {
             Operation::Sample => {
                 let params = json!({"count": operations, "window_ms": 0});
@@ -374,15 +375,15 @@ impl<'a, 'b> Session<'a, 'b> {
     }
 
     /// Reports by the thousand would fill the disk.
-    fn remove_report(&self, answer: &Value) -> Result<(), Stop> {
+    fn remove_report(&self, answer: &Value) -> Result<(), RunError> {
         let named = Path::new(answer["path"].as_str().unwrap_or_default());
         let Some(name) = named.file_name() else {
-            return Err(Stop::Client(format!(
+            return Err(RunError::Client(format!(
                 "the client filed a report without a name: {answer}"
             )));
         };
         std::fs::remove_file(self.reports.join(name)).map_err(|error| {
-            Stop::Client(format!(
+            RunError::Client(format!(
                 "the client says that it filed {}: {error}",
                 named.display()
             ))

@@ -1,13 +1,13 @@
 //! What a report of a kind cannot be asked, and why: a check that fails for such a reason is skipped, and says so.
 
-use super::Sent;
+use super::SubmittedReport;
 use super::origin::{Client, Occasion};
 
 /// One excuse; adding one is one entry in [`EXCUSES`].
 struct Excuse {
     /// Ids without the report's label, or the beginnings of some.
     checks: &'static [&'static str],
-    applies: fn(&Sent) -> bool,
+    applies: fn(&SubmittedReport) -> bool,
     reason: &'static str,
 }
 
@@ -53,7 +53,7 @@ const EXCUSES: &[Excuse] = &[
 ];
 
 /// Reports that ryll files when something has happened cannot wait for a sample.
-fn says_why_it_has_no_figures(sent: &Sent) -> bool {
+fn says_why_it_has_no_figures(sent: &SubmittedReport) -> bool {
     let says_why = sent.metrics["reason"]
         .as_str()
         .is_some_and(|reason| !reason.trim().is_empty());
@@ -66,7 +66,7 @@ fn says_why_it_has_no_figures(sent: &Sent) -> bool {
 }
 
 /// Why a check of a report cannot be asked.
-pub(super) fn find(sent: &Sent, check: &str) -> Option<String> {
+pub(super) fn find(sent: &SubmittedReport, check: &str) -> Option<String> {
     let id: Vec<&str> = check.split('.').filter(|part| *part != sent.label).collect();
     let id = id.join(".");
     let excuse = EXCUSES.iter().find(|excuse| {
@@ -80,7 +80,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::sent::tests::sent;
+    use crate::submitted::tests::sent;
 
     fn excused(metadata: Value, metrics: Value, check: &str) -> bool {
         find(&sent("report1", metadata, metrics), check).is_some()

@@ -7,7 +7,7 @@
 //! | [`session`] | which reports belong together, and when they were taken |
 //! | [`excuse`] | what a report of that kind cannot be asked |
 
-mod excuse;
+mod exemption;
 mod origin;
 mod read;
 mod session;
@@ -15,9 +15,9 @@ mod session;
 use std::path::Path;
 
 use anyhow::Result;
+use checks::Row;
 use report_reader::bounded_json::Budget;
 use serde_json::{Value, json};
-use checks::Row;
 
 pub(crate) use self::origin::Origin;
 use self::session::Stamp;
@@ -25,7 +25,7 @@ pub(crate) use self::session::sessions;
 
 /// A report.
 #[derive(Debug)]
-pub(crate) struct Sent {
+pub(crate) struct SubmittedReport {
     /// In the ids of its checks: `report1`.
     pub(crate) label: String,
     /// What the command line calls it.
@@ -35,7 +35,7 @@ pub(crate) struct Sent {
     members: Value,
 }
 
-impl Sent {
+impl SubmittedReport {
     /// Reads what a path names; `-` is standard input.
     pub(crate) fn read(path: &Path, label: String, budget: &mut Budget) -> Result<Self> {
         let (metrics, members) = read::report(path, budget)?;
@@ -89,7 +89,7 @@ impl Sent {
             .iter_mut()
             .filter(|row| row.check.split('.').any(|part| part == self.label));
         for row in of_this.filter(|row| row.passed == Some(false)) {
-            if let Some(reason) = excuse::find(self, &row.check) {
+            if let Some(reason) = exemption::find(self, &row.check) {
                 row.passed = None;
                 row.reason = Some(reason);
             }
@@ -101,9 +101,9 @@ impl Sent {
 mod tests {
     use super::*;
 
-    pub(super) fn sent(label: &str, metadata: Value, metrics: Value) -> Sent {
+    pub(super) fn sent(label: &str, metadata: Value, metrics: Value) -> SubmittedReport {
         let members = json!({"metadata.json": {"bytes": 1, "json": metadata}});
-        Sent::new(label.to_owned(), format!("{label}.zip"), metrics, Some(members))
+        SubmittedReport::new(label.to_owned(), format!("{label}.zip"), metrics, Some(members))
     }
 
     #[test]

@@ -11,7 +11,7 @@ use report_reader::{LIMITS, ReportZip};
 use rustix::fs::OFlags;
 use serde_json::Value;
 
-use crate::exit::Stop;
+use crate::error::RunError;
 
 /// The metrics, and the members where there is a zip.
 pub(super) fn report(path: &Path, budget: &mut Budget) -> Result<(Value, Option<Value>)> {
@@ -76,7 +76,7 @@ fn parse(mut file: File, budget: &mut Budget) -> Result<(Value, Option<Value>)> 
         return Ok((bare(file, budget)?, None));
     }
     let report = ReportZip::read(file, LIMITS)?;
-    let (metrics, members) = report.into_evidence(budget).map_err(Stop::from)?;
+    let (metrics, members) = report.into_evidence(budget).map_err(RunError::from)?;
     Ok((metrics, Some(members)))
 }
 
@@ -86,5 +86,5 @@ fn bare(file: File, budget: &mut Budget) -> Result<Value> {
     file.take(limit as u64 + 1).read_to_end(&mut text)?;
     ensure!(text.len() <= limit, "more than {limit} bytes of JSON");
     bounded_json::parse(&text, budget)
-        .map_err(|error| Stop::Client(format!("it cannot be read as JSON: {error}")).into())
+        .map_err(|error| RunError::Client(format!("it cannot be read as JSON: {error}")).into())
 }

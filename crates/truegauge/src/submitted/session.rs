@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::Sent;
+use super::SubmittedReport;
 
 /// When a report was triggered.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -14,7 +14,7 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    pub(super) fn of(sent: &Sent) -> Option<Self> {
+    pub(super) fn of(sent: &SubmittedReport) -> Option<Self> {
         let text = sent.metadata()["triggered_at"].as_str()?;
         let at: Timestamp = text.parse().ok()?;
         let resolution = if text.contains('.') { 0.0 } else { 1.0 };
@@ -30,8 +30,8 @@ impl Stamp {
 }
 
 /// The reports of each session, in the order in which they were taken; sessions in the order in which they came.
-pub(crate) fn sessions(sent: Vec<Sent>) -> Vec<Vec<Sent>> {
-    let mut sessions: Vec<Vec<Sent>> = Vec::new();
+pub(crate) fn sessions(sent: Vec<SubmittedReport>) -> Vec<Vec<SubmittedReport>> {
+    let mut sessions: Vec<Vec<SubmittedReport>> = Vec::new();
     for report in sent {
         match sessions.iter_mut().find(|session| same(&session[0], &report)) {
             Some(session) => session.push(report),
@@ -40,7 +40,7 @@ pub(crate) fn sessions(sent: Vec<Sent>) -> Vec<Vec<Sent>> {
     }
     for session in &mut sessions {
         session.sort_by(|a, b| {
-            let at = |sent: &Sent| Stamp::of(sent).map_or(0.0, |stamp| stamp.unix_secs);
+            let at = |sent: &SubmittedReport| Stamp::of(sent).map_or(0.0, |stamp| stamp.unix_secs);
             at(a).total_cmp(&at(b))
         });
     }
@@ -48,7 +48,7 @@ pub(crate) fn sessions(sent: Vec<Sent>) -> Vec<Vec<Sent>> {
 }
 
 /// Whether two reports name one target and one process, as far as they name any, and their sessions began at one time.
-fn same(a: &Sent, b: &Sent) -> bool {
+fn same(a: &SubmittedReport, b: &SubmittedReport) -> bool {
     let agree = |key: &str| a.metadata()[key] == b.metadata()[key];
     let named = !a.metadata()["target"].is_null();
     let (Some(first), Some(second)) = (began(a), began(b)) else {
@@ -63,7 +63,7 @@ fn same(a: &Sent, b: &Sent) -> bool {
 }
 
 /// When the report's session began.
-fn began(sent: &Sent) -> Option<Stamp> {
+fn began(sent: &SubmittedReport) -> Option<Stamp> {
     let stamp = Stamp::of(sent)?;
     let uptime = sent.metadata()["session_uptime_secs"].as_f64()?;
     Some(Stamp {
@@ -77,14 +77,14 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::sent::tests::sent;
+    use crate::submitted::tests::sent;
 
-    fn report(label: &str, at: &str, session_secs: f64, target: &str) -> Sent {
+    fn report(label: &str, at: &str, session_secs: f64, target: &str) -> SubmittedReport {
         let metadata = json!({"triggered_at": at, "session_uptime_secs": session_secs, "target": target});
         sent(label, metadata, json!({"sample_window_ms": 1000}))
     }
 
-    fn labels(sessions: &[Vec<Sent>]) -> Vec<Vec<&str>> {
+    fn labels(sessions: &[Vec<SubmittedReport>]) -> Vec<Vec<&str>> {
         sessions
             .iter()
             .map(|session| session.iter().map(|sent| sent.label.as_str()).collect())

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use rustix::process::{Resource, getrlimit};
 use xshell::{Shell, cmd};
 
-use super::holdings::{Count, Holdings};
+use super::resource_counts::{Count, ResourceCounts};
 use super::series::{ClockReading, DetailReading, TaskReading};
 use super::ticks::Timebase;
 
@@ -18,12 +18,12 @@ pub(super) fn monotonic_ns() -> u64 {
 }
 
 /// What a process holds, as far as another process of the same user is told.
-pub(super) fn holdings(pid: u32) -> Holdings {
+pub(super) fn resource_counts(pid: u32) -> ResourceCounts {
     let count = |read: fn(i32) -> io::Result<u64>| -> Option<Count> {
         let pid = i32::try_from(pid).map_err(|error| error.to_string());
         Some(pid.and_then(|pid| read(pid).map_err(|error| error.to_string())))
     };
-    Holdings {
+    ResourceCounts {
         descriptors: count(|pid| Ok(sys::descriptors(pid)? as u64)),
         // Another process's is not told; it has ours, which it was started with.
         descriptor_limit: count(|_| Ok(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))),

@@ -1,12 +1,12 @@
 //! Many runs as a page.
 
-use maud::{Markup, html};
 use checks::Outcome;
 use leak_test::figure;
+use maud::{Markup, html};
 
 use super::{document, scrolling};
-use crate::present::matrix::counted;
-use crate::present::wording::plain;
+use crate::output::format::plain;
+use crate::output::matrix::counted;
 use crate::results::{Count, Matrix, MatrixLine, Results, Verdict};
 
 /// The whole page; beside each run, where its files lie.

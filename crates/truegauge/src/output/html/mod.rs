@@ -6,11 +6,11 @@
 pub(crate) mod matrix;
 mod threads;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
 use checks::{Allowed, Outcome, Row};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::lines::{by_reason, lines, relaxed};
-use super::wording::{allowed, percent, plain, short, shown};
+use super::format::{allowed, percent, plain, short, shown};
+use super::grouping::{by_reason, lines, relaxed};
 use crate::results::{Experiment, Report, Results, Soak};
 
 pub(super) const STYLE: &str = include_str!("page.css");
@@ -98,7 +98,7 @@ fn relaxations(results: &Results) -> Markup {
 }
 
 fn trouble(row: &Row) -> Markup {
-    let (class, word) = worded(row);
+    let (class, word) = describe_status(row);
     html! {
         article.trouble.(class) {
             h3 { span.word { (word) } " " code { (row.check) } @if let Some(title) = &row.title { " " (plain(title)) } }
@@ -116,7 +116,7 @@ fn trouble(row: &Row) -> Markup {
     }
 }
 
-fn worded(row: &Row) -> (&'static str, &'static str) {
+fn describe_status(row: &Row) -> (&'static str, &'static str) {
     if row.relaxed.is_some() {
         return ("skip", "relaxed");
     }
@@ -165,7 +165,7 @@ fn judged(cell: Option<&Row>) -> Markup {
     let Some(row) = cell else {
         return html! { td {} };
     };
-    let (class, word) = worded(row);
+    let (class, word) = describe_status(row);
     let bare = row.allowed == Allowed::Value(row.measured.clone());
     html! {
         td.(class) {

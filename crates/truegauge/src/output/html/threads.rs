@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::scrolling;
-use crate::present::wording::{percent, plain};
+use crate::output::format::{percent, plain};
 use crate::results::{Report, Thread};
 
 /// A page with more is of use to nobody; results.json has them all.

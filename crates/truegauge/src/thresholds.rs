@@ -1,11 +1,8 @@
-//! What a run is to do, and which deviations it allows.
+//! The deviations that a verdict allows.
 
-use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::Path;
-
-use anyhow::{Context, ensure};
 use serde::Serialize;
+
+use crate::source::SourceChoice;
 
 /// Deviations that a verdict allows. They travel inside the evidence, so that it can be judged again anywhere.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -91,14 +88,14 @@ pub(crate) struct ThresholdArgs {
     /// CPU that the observer must see before the busy report, in percent of a core [default: 20, of another source than
     /// the synthetic one 5].
     #[arg(long, value_name = "PERCENT", value_parser = busy_percent)]
-    busy: Option<f64>,
+    busy_cpu: Option<f64>,
 }
 
 impl ThresholdArgs {
     /// Those of a run with a source: others' servers draw as they draw.
     pub(crate) fn resolve_for(&self, source: &SourceChoice) -> Thresholds {
         let mut thresholds = self.resolve();
-        if self.busy.is_none() && *source != SourceChoice::Synthetic {
+        if self.busy_cpu.is_none() && *source != SourceChoice::Synthetic {
             thresholds.busy_percent = OTHERS_BUSY_PERCENT;
         }
         thresholds
@@ -121,73 +118,8 @@ impl ThresholdArgs {
             window_relative: self.window_relative.unwrap_or(base.window_relative),
             min_threads: self.min_threads.unwrap_or(base.min_threads),
             worker_name: base.worker_name,
-            busy_percent: self.busy.unwrap_or(base.busy_percent),
+            busy_percent: self.busy_cpu.unwrap_or(base.busy_percent),
         }
-    }
-}
-
-/// Where the client's session comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum SourceChoice {
-    /// Our own synthetic server, on a fresh port.
-    Synthetic,
-    /// A real one: QEMU, with a guest that redraws all the time.
-    Qemu,
-    /// A server that is there already.
-    Address {
-        address: String,
-        password: Option<Password>,
-    },
-}
-
-/// A password that does not show in `Debug` output.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Password(String);
-
-impl Password {
-    /// Reads it from a file that holds nothing else.
-    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the password file {}", path.display()))?;
-        let password = text.trim_end_matches(['\r', '\n']);
-        ensure!(
-            !password.is_empty() && !password.contains(['\r', '\n']),
-            "the password file {} must hold one line: the password",
-            path.display()
-        );
-        Ok(Self(password.to_owned()))
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(hidden)")
-    }
-}
-
-impl std::str::FromStr for SourceChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "synthetic" => return Ok(Self::Synthetic),
-            "qemu" => return Ok(Self::Qemu),
-            _ => {}
-        }
-        let resolved: Option<SocketAddr> = text
-            .to_socket_addrs()
-            .map_err(|error| format!("none of `synthetic`, `qemu` and HOST:PORT: {error}"))?
-            .next();
-        resolved
-            .map(|_| Self::Address {
-                address: text.to_owned(),
-                password: None,
-            })
-            .ok_or_else(|| "resolves to no address".to_owned())
     }
 }
 
@@ -227,12 +159,6 @@ fn busy_percent(text: &str) -> Result<f64, String> {
     }
 }
 
-/// A length of time: `8s`, `1m30s`, `500ms`.
-pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
-    let span: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
-    std::time::Duration::try_from(span).map_err(|_| "must not be negative".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -269,7 +195,7 @@ mod tests {
         assert_eq!(busy(&usual, SourceChoice::Synthetic), 20.0);
         assert_eq!(busy(&usual, SourceChoice::Qemu), OTHERS_BUSY_PERCENT);
         let asked = ThresholdArgs {
-            busy: Some(30.0),
+            busy_cpu: Some(30.0),
             ..Default::default()
         };
         assert_eq!(busy(&asked, SourceChoice::Qemu), 30.0);
@@ -305,42 +231,9 @@ mod tests {
             assert!(non_negative(text).is_err(), "{text}");
             assert!(ratio(text).is_err(), "{text}");
             assert!(busy_percent(text).is_err(), "{text}");
-            assert!(duration(text).is_err(), "{text}");
         }
         assert!(ratio("1").is_err());
         assert_eq!(ratio("0.5"), Ok(0.5));
         assert!(busy_percent("0").is_err() && busy_percent("91").is_err());
-        assert_eq!(duration("1m30s"), Ok(std::time::Duration::from_secs(90)));
-        assert_eq!(duration("5h"), Ok(std::time::Duration::from_secs(5 * 3600)));
-    }
-
-    #[test]
-    fn a_password_is_one_line_of_a_file_and_never_shown() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("password");
-        std::fs::write(&path, "open sesame\n").expect("written");
-        let password = Password::read(&path).expect("one line");
-        assert_eq!(password.as_str(), "open sesame");
-        assert!(!format!("{password:?}").contains("sesame"));
-        for bad in ["", "\n", "two\nlines\n"] {
-            std::fs::write(&path, bad).expect("written");
-            assert!(Password::read(&path).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn a_source_is_synthetic_or_an_address() {
-        assert_eq!("synthetic".parse(), Ok(SourceChoice::Synthetic));
-        assert_eq!("qemu".parse(), Ok(SourceChoice::Qemu));
-        assert_eq!(
-            "127.0.0.1:5900".parse(),
-            Ok(SourceChoice::Address {
-                address: "127.0.0.1:5900".to_owned(),
-                password: None
-            })
-        );
-        for text in ["", "127.0.0.1", "127.0.0.1:99999", "synthetik"] {
-            assert!(text.parse::<SourceChoice>().is_err(), "{text}");
-        }
     }
 }

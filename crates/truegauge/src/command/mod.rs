@@ -1,0 +1,136 @@
+//! The commands: one file each, with its arguments and its course.
+
+pub(crate) mod soak;
+pub(crate) mod summary;
+pub(crate) mod verify;
+pub(crate) mod verify_macos;
+pub(crate) mod verify_report;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::error::RunError;
+use crate::profile::Profile;
+
+/// The binaries that a command needs and was not given.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Requirements {
+    /// The package of a checkout that builds the client.
+    pub(crate) client_package: Option<String>,
+    /// Both the sampling process and its leaking twin.
+    pub(crate) sampling_process: bool,
+}
+
+/// The binaries of a run, on the command line.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(crate) struct BinaryArgs {
+    /// The client, instead of the one that the profile names or builds.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) client_bin: Option<PathBuf>,
+    /// The sampling process of the count test (package sampling-process); `cargo xtask` builds and passes it.
+    #[arg(long, value_name = "PATH")]
+    sampling_process: Option<PathBuf>,
+    /// Its leaking twin, the positive control; `cargo xtask` builds and passes it.
+    #[arg(long, value_name = "PATH")]
+    leaking_process: Option<PathBuf>,
+}
+
+/// The two processes of the count test.
+#[derive(Debug, Clone)]
+pub(crate) struct SamplingBinaries {
+    pub(crate) sampling: PathBuf,
+    pub(crate) leaking: PathBuf,
+}
+
+impl BinaryArgs {
+    pub(crate) fn requirements(&self, profile: &Profile) -> Requirements {
+        let package = profile.client.package.clone();
+        let given = self.sampling_process.is_some() && self.leaking_process.is_some();
+        Requirements {
+            client_package: package.filter(|_| self.client_bin.is_none()),
+            sampling_process: profile.client.control_socket && !given,
+        }
+    }
+
+    /// The client: the one on the command line, or the program that the profile names.
+    pub(crate) fn client(&self, profile: &Profile) -> Result<PathBuf, RunError> {
+        let client = match (&self.client_bin, &profile.client.package) {
+            (Some(client), _) => client.clone(),
+            (None, None) => profile.find_binary()?,
+            (None, Some(package)) => {
+                return Err(RunError::Environment(format!(
+                    "the profile {} builds its client from the package {package} of a checkout: run `cargo xtask verify` \
+                     there, or name the built client with --client-bin",
+                    profile.name
+                )));
+            }
+        };
+        check_executable(&client, "client")?;
+        Ok(client)
+    }
+
+    /// The processes of the count test, for a client that samples with runtime-metrics.
+    pub(crate) fn sampling(&self, profile: &Profile) -> Result<Option<SamplingBinaries>, RunError> {
+        if !profile.client.control_socket {
+            return Ok(None);
+        }
+        let (Some(sampling), Some(leaking)) = (&self.sampling_process, &self.leaking_process) else {
+            return Err(RunError::Environment(
+                "the count test needs --sampling-process and --leaking-process, the binaries of the package \
+                 sampling-process: `cargo xtask verify` in a checkout builds and passes them"
+                    .to_owned(),
+            ));
+        };
+        check_executable(sampling, "sampling process")?;
+        check_executable(leaking, "leaking process")?;
+        Ok(Some(SamplingBinaries {
+            sampling: sampling.clone(),
+            leaking: leaking.clone(),
+        }))
+    }
+}
+
+/// A binary that cannot be run is not the client's fault, and is named before anything is started.
+fn check_executable(path: &Path, role: &str) -> Result<(), RunError> {
+    let refused = |why: String| {
+        Err(RunError::Environment(format!(
+            "the {role} {} {why}",
+            path.display()
+        )))
+    };
+    match std::fs::metadata(path) {
+        Err(error) => refused(format!("cannot be run: {error}")),
+        Ok(metadata) if !metadata.is_file() => refused("is not a file".to_owned()),
+        Ok(metadata) if metadata.permissions().mode() & 0o111 == 0 => {
+            refused("is not executable: chmod +x".to_owned())
+        }
+        Ok(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_binary_that_cannot_be_run_is_refused_with_the_reason() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let plain = dir.path().join("plain");
+        std::fs::write(&plain, "").expect("written");
+        for (path, reason) in [
+            (dir.path().join("absent"), "No such file"),
+            (dir.path().to_owned(), "is not a file"),
+            (plain, "is not executable"),
+        ] {
+            let error = check_executable(&path, "client")
+                .expect_err("refused")
+                .to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+        let own = std::env::current_exe().expect("this test's binary");
+        assert!(check_executable(&own, "client").is_ok());
+    }
+}
