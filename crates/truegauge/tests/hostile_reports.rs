@@ -1,4 +1,4 @@
-//! `cargo xtask verify-report` on what nobody should send: one clear line each, and little memory.
+//! `truegauge verify-report` on what nobody should send: one clear line each, and little memory.
 //!
 //! A process by itself, and inputs made one after the other: what a child takes is measured by the kernel, which counts
 //! what its parent had when it started. `--nocapture` shows what is said of each input.

@@ -24,8 +24,8 @@ struct Server {
 
 impl Server {
     fn start(password_file: &Path) -> Self {
-        let mut child = Command::new(harness::source())
-            .args(["--draws-per-second", "500", "--password-file"])
+        let mut child = Command::new(harness::TRUEGAUGE)
+            .args(["source", "--draws-per-second", "500", "--password-file"])
             .arg(password_file)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -101,7 +101,7 @@ fn run(
 ) -> (Run, BTreeMap<String, Vec<u8>>) {
     let address = format!("127.0.0.1:{}", server.port);
     let file = password_file.display().to_string();
-    let quick = ["--window", "500ms", "--later", "0s", "--source", &address];
+    let quick = ["--window", "500ms", "--later-delay", "0s", "--source", &address];
     let args = [&quick, ["--password-file", &file].as_slice(), more].concat();
     let (run, seen) = Harness::start(&args, env).finish_watched();
     let mut left = left_by(&run);

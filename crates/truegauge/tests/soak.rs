@@ -1,7 +1,8 @@
-//! `cargo xtask soak` as a user runs it: real processes, real leaks, and nothing left behind.
+//! `truegauge soak` as a user runs it: real processes, real leaks, and nothing left behind.
 #![cfg(target_os = "linux")]
 mod harness;
 
+use rustix::process::Signal;
 use std::time::{Duration, Instant};
 
 use harness::formats::assert_files;
@@ -96,7 +97,7 @@ fn a_true_client_is_not_leaking_and_everything_is_written_down() {
 
 #[test]
 fn a_leak_of_one_per_sample_is_found_with_its_rate() {
-    let client = harness::leaky_client();
+    let client = harness::tampering_client();
     let args = ["--duration", "60s", "--client-bin", &client];
     let run = Harness::start_soak(&args, &[(FAULT, "descriptor")]).finish();
     assert_eq!(run.code, 1, "{run:?}");
@@ -121,7 +122,7 @@ fn a_leak_of_one_per_sample_is_found_with_its_rate() {
 
 #[test]
 fn what_grows_without_leaking_is_not_a_leak() {
-    let client = harness::leaky_client();
+    let client = harness::tampering_client();
     let args = ["--duration", "25s", "--client-bin", &client];
     let faults = [
         ("a leak at the start alone", "descriptor,until=1500"),
@@ -146,7 +147,7 @@ fn what_grows_without_leaking_is_not_a_leak() {
 
 #[test]
 fn running_out_of_descriptors_is_a_leak_and_the_control_needs_few() {
-    let client = harness::leaky_client();
+    let client = harness::tampering_client();
     let args = ["--duration", "40s", "--client-bin", &client];
     let run = Harness::start_soak_with_descriptors(256, &args, &[(FAULT, "descriptor")]).finish();
     assert_eq!(run.code, 1, "{run:?}");
@@ -168,7 +169,7 @@ fn a_client_that_hangs_does_not_hold_the_run_beyond_its_time() {
     let begun = Instant::now();
     let pid = harness.await_pid("client");
     harness.await_line("experiment 1: blocks of");
-    harness::kill(pid, "STOP");
+    harness::kill(pid, Signal::STOP);
     let run = harness.finish();
     assert!(
         begun.elapsed() <= Duration::from_secs(20),
@@ -188,7 +189,7 @@ fn a_client_that_dies_has_failed() {
     let mut harness = Harness::start_soak(&["--duration", "10m"], &[]);
     let pid = harness.await_pid("client");
     harness.await_line("experiment 1: blocks of");
-    harness::kill(pid, "KILL");
+    harness::kill(pid, Signal::KILL);
     let run = harness.finish();
     assert_eq!(run.code, 1, "{run:?}");
     assert!(
@@ -204,7 +205,7 @@ fn a_client_that_dies_has_failed() {
 fn an_interrupt_ends_a_run_with_the_verdict_so_far() {
     let mut harness = Harness::start_soak(&["--duration", "10m"], &[]);
     harness.await_line("experiment 1: blocks of");
-    harness::kill(harness.pid(), "INT");
+    harness::kill(harness.pid(), Signal::INT);
     let run = harness.finish();
     assert_eq!(run.code, 3, "{run:?}");
     let last = last_line(&run);
@@ -227,7 +228,7 @@ fn only_what_is_built_to_leak_can_leak() {
             .windows(FAULT.len())
             .any(|window| window == FAULT.as_bytes())
     };
-    let leaky = harness::leaky_client();
+    let leaky = harness::tampering_client();
     assert!(holds_fault(&leaky), "or this test could not fail");
     assert!(!holds_fault(&harness::client()));
 }

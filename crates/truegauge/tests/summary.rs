@@ -1,4 +1,4 @@
-//! `cargo xtask summary` over the results of a CI matrix, as artifacts are downloaded.
+//! `truegauge summary` over the results of a CI matrix, as artifacts are downloaded.
 #![cfg(unix)]
 
 mod reports;
@@ -27,7 +27,7 @@ fn put(root: &Path, place: &str, results: &Value) {
 }
 
 fn summary(root: &Path, out: &Path) -> Sent {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_truegauge"));
     command.arg("summary").arg(root).arg("--out").arg(out);
     run(&mut command, None, &[])
 }

@@ -1,19 +1,20 @@
-//! `cargo xtask verify` as a user runs it: real processes, real exit codes, and nothing left behind.
+//! `truegauge verify` as a user runs it: real processes, real exit codes, and nothing left behind.
 #![cfg(unix)]
 
 mod harness;
 
 use harness::Harness;
 use harness::formats::assert_files;
+use rustix::process::Signal;
 use serde_json::Value;
 
 /// A run of half a second's windows that does not wait before the later report.
-const QUICK: &[&str] = &["--window", "500ms", "--later", "0s"];
+const QUICK: &[&str] = &["--window", "500ms", "--later-delay", "0s"];
 
 #[test]
 fn a_true_client_passes_and_leaves_its_evidence() {
     // The default window: 5 % of a shorter one is less than a busy machine oversleeps by.
-    let run = Harness::start(&["--later", "0s"], &[]).finish();
+    let run = Harness::start(&["--later-delay", "0s"], &[]).finish();
     assert_eq!(run.code, 0, "{run:?}");
     assert!(
         run.stdout
@@ -83,7 +84,7 @@ fn a_client_at_fault_is_a_failure_that_says_why() {
         assert_eq!(run.code, 1, "{fault}: {run:?}");
         assert!(run.stderr.contains(said), "{fault}: wanted {said:?}: {run:?}");
         assert!(
-            run.stderr.contains("see it again with: cargo xtask verify"),
+            run.stderr.contains("reproduce with: truegauge verify"),
             "{fault}: {run:?}"
         );
         let results = run.json("results.json");
@@ -146,7 +147,7 @@ fn a_client_killed_in_mid_run_is_a_failure() {
     let mut harness = Harness::start(&["--window", "20s"], &[]);
     let pid = harness.await_pid("client");
     harness.await_line("report 1 of 3");
-    harness::kill(pid, "KILL");
+    harness::kill(pid, Signal::KILL);
     let run = harness.finish();
     assert_eq!(run.code, 1, "{run:?}");
     assert!(
@@ -161,7 +162,7 @@ fn a_source_killed_in_mid_run_is_the_environments_fault() {
     let mut harness = Harness::start(&["--window", "20s"], &[]);
     let pid = harness.await_pid("source");
     harness.await_line("report 1 of 3");
-    harness::kill(pid, "KILL");
+    harness::kill(pid, Signal::KILL);
     let run = harness.finish();
     assert_eq!(run.code, 2, "{run:?}");
     assert!(
@@ -176,7 +177,7 @@ fn a_source_killed_in_mid_run_is_the_environments_fault() {
 fn an_interrupt_ends_everything_and_is_no_verdict() {
     let mut harness = Harness::start(&["--window", "20s"], &[]);
     harness.await_line("report 1 of 3");
-    harness::kill(harness.pid(), "INT");
+    harness::kill(harness.pid(), Signal::INT);
     let run = harness.finish();
     assert_eq!(run.code, 3, "{run:?}");
     assert!(run.stderr.contains("interrupted"), "{run:?}");
@@ -188,7 +189,7 @@ fn an_interrupt_ends_everything_and_is_no_verdict() {
 fn a_killed_harness_leaves_nothing() {
     let mut harness = Harness::start(&["--window", "20s"], &[]);
     harness.await_line("report 1 of 3");
-    harness::kill(harness.pid(), "KILL");
+    harness::kill(harness.pid(), Signal::KILL);
     let run = harness.finish();
     run.await_nothing_running();
     assert!(run.left_in_temp().is_empty(), "{:?}", run.left_in_temp());
@@ -200,7 +201,7 @@ fn what_cannot_be_is_a_usage_error() {
         ["--window", "nonsense"],
         ["--window", "1ms"],
         ["--cpu-relative", "2"],
-        ["--busy", "0"],
+        ["--busy-cpu", "0"],
         ["--source", "nowhere"],
         ["--no-such-flag", "1"],
     ] {
@@ -222,14 +223,18 @@ fn a_source_that_is_not_there_and_a_client_that_is_not_there_are_told() {
 
     let run = Harness::start(&["--client-bin", "/no/such/client"], &[]).finish();
     assert_eq!(run.code, 2, "{run:?}");
-    assert!(run.stderr.contains("cannot start /no/such/client"), "{run:?}");
+    assert!(
+        run.stderr
+            .contains("the client /no/such/client cannot be run: No such file"),
+        "{run:?}"
+    );
     assert!(run.left_running().is_empty(), "{:?}", run.left_running());
 }
 
 #[cfg(not(target_os = "macos"))]
 #[test]
 fn verify_macos_elsewhere_says_what_there_is_instead() {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_xtask"))
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_truegauge"))
         .arg("verify-macos")
         .output()
         .expect("it runs");

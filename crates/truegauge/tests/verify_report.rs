@@ -1,4 +1,4 @@
-//! `cargo xtask verify-report` on what people send, and on what nobody should: real processes, generated files.
+//! `truegauge verify-report` on what people send, and on what nobody should: real processes, generated files.
 #![cfg(unix)]
 
 mod harness;

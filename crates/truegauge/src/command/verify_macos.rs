@@ -159,6 +159,7 @@ mod tests {
         let note = acceptance(
             &judged,
             true,
+            "cargo xtask verify-macos",
             Timestamp::from_second(1_795_378_680).expect("a time"),
         );
         for part in [

@@ -8,8 +8,10 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -18,6 +20,9 @@ const LIMIT: Duration = Duration::from_secs(1800);
 
 /// Marks every process of a run.
 const MARK: &str = "TRUEGAUGE_TEST_RUN";
+
+/// The product.
+pub(crate) const TRUEGAUGE: &str = env!("CARGO_BIN_EXE_truegauge");
 
 pub(crate) struct Harness {
     child: Child,
@@ -29,21 +34,22 @@ pub(crate) struct Harness {
 }
 
 impl Harness {
-    /// Starts `xtask verify` with a directory of its own for results and for temporary files.
+    /// Starts `truegauge verify` with a directory of its own for results and for temporary files, on the binaries of this
+    /// workspace where `args` name no others.
     pub(crate) fn start(args: &[&str], env: &[(&str, &str)]) -> Self {
-        Self::start_command(Command::new(env!("CARGO_BIN_EXE_xtask")).arg("verify"), args, env)
+        Self::start_command(Command::new(TRUEGAUGE).arg("verify"), args, env)
     }
 
-    /// Starts `xtask soak` likewise.
+    /// Starts `truegauge soak` likewise.
     pub(crate) fn start_soak(args: &[&str], env: &[(&str, &str)]) -> Self {
-        Self::start_command(Command::new(env!("CARGO_BIN_EXE_xtask")).arg("soak"), args, env)
+        Self::start_command(Command::new(TRUEGAUGE).arg("soak"), args, env)
     }
 
-    /// Starts `xtask soak` where no more than so many descriptors can be open.
+    /// Starts `truegauge soak` where no more than so many descriptors can be open.
     pub(crate) fn start_soak_with_descriptors(limit: u32, args: &[&str], env: &[(&str, &str)]) -> Self {
         let mut shell = Command::new("/bin/sh");
         let script = format!("ulimit -n {limit} && exec \"$0\" soak \"$@\"");
-        let command = shell.args(["-c", &script, env!("CARGO_BIN_EXE_xtask")]);
+        let command = shell.args(["-c", &script, TRUEGAUGE]);
         Self::start_command(command, args, env)
     }
 
@@ -52,6 +58,7 @@ impl Harness {
         let temp = tempfile::tempdir().expect("a directory");
         let mark = out.path().display().to_string();
         let mut child = command
+            .args(binaries(args))
             .args(args)
             .arg("--out")
             .arg(out.path())
@@ -229,55 +236,85 @@ fn processes_of(mark: &str) -> Vec<PathBuf> {
     processes.filter(of_this_run).collect()
 }
 
-/// The example of that name, built when cargo was asked for one test alone.
+/// The options that name this workspace's binaries, where `args` name no others.
+fn binaries(args: &[&str]) -> Vec<String> {
+    let mut options = Vec::new();
+    let mut add = |option: &str, path: PathBuf| {
+        if !args.contains(&option) {
+            options.extend([option.to_owned(), path.display().to_string()]);
+        }
+    };
+    if !args.contains(&"--profile") {
+        add("--client-bin", client().into());
+        add("--sampling-process", sampling_process());
+        add("--leaking-process", leaking_process());
+    }
+    options
+}
+
+/// The example client that misbehaves on request.
 pub(crate) fn misbehaving_client() -> String {
-    example("xtask", "misbehaving_client", &[])
+    let path = executable(&["--package", "truegauge", "--example", "misbehaving_client"]);
+    path.display().to_string()
 }
 
 /// The client that leaks what `RUNTIME_METRICS_FAULT` names.
-pub(crate) fn leaky_client() -> String {
-    example(
-        "headless-client",
-        "leaky_client",
-        &["--features", "fault-injection"],
-    )
-}
-
-/// The client as everybody builds it.
-pub(crate) fn client() -> String {
-    build(&["--package", "headless-client"])
-        .join("headless-client")
+pub(crate) fn tampering_client() -> String {
+    let arguments = ["--package", "headless-client", "--example", "tampering_client"];
+    executable(&[&arguments[..], &["--features", "fault-injection"]].concat())
         .display()
         .to_string()
 }
 
-/// The synthetic server as everybody builds it.
-pub(crate) fn source() -> PathBuf {
-    build(&["--package", "spice-source"]).join("spice-source")
+/// The client as everybody builds it.
+pub(crate) fn client() -> String {
+    let path = executable(&["--package", "headless-client", "--bin", "headless-client"]);
+    path.display().to_string()
 }
 
-/// Builds an example and says where it is.
-fn example(package: &str, name: &str, features: &[&str]) -> String {
-    let built = build(&[&["--package", package, "--example", name], features].concat());
-    built.join("examples").join(name).display().to_string()
+pub(crate) fn sampling_process() -> PathBuf {
+    executable(&["--package", "sampling-process", "--bin", "sampling_process"])
 }
 
-/// Builds into the directory that this test was built into, and returns where what was built lies.
-fn build(args: &[&str]) -> PathBuf {
-    let exe = std::env::current_exe().expect("a path");
-    let profile = exe.parent().and_then(Path::parent).expect("target/PROFILE/deps");
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet"]).args(args);
-    build
+pub(crate) fn leaking_process() -> PathBuf {
+    let arguments = ["--package", "sampling-process", "--bin", "leaking_process"];
+    executable(&[&arguments[..], &["--features", "fault-injection"]].concat())
+}
+
+/// Builds one executable into the target directory of this test, and takes its path from cargo's messages. Each is built
+/// once a test process.
+fn executable(arguments: &[&str]) -> PathBuf {
+    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    let key = arguments.join(" ");
+    if let Some(path) = built.get(&key) {
+        return path.clone();
+    }
+    let test = std::env::current_exe().expect("a path");
+    let target = test.ancestors().nth(3).expect("target/PROFILE/deps/test");
+    let output = Command::new(std::env::var_os("CARGO").expect("set by cargo"))
+        .args(["build", "--quiet", "--message-format=json-render-diagnostics"])
+        .args(arguments)
         .arg("--target-dir")
-        .arg(profile.parent().expect("target/PROFILE"));
-    assert!(build.status().is_ok_and(|status| status.success()), "{build:?}");
-    profile.to_owned()
+        .arg(target)
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("cargo starts");
+    assert!(output.status.success(), "cargo build {key}: {}", output.status);
+    let messages = String::from_utf8(output.stdout).expect("JSON");
+    let path = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .next_back()
+        .unwrap_or_else(|| panic!("cargo build {key} names no executable"));
+    built.insert(key, path.clone());
+    path
 }
 
 /// Exit code and everything said of `verify-report`.
 pub(crate) fn verify_report(zips: &[&str]) -> (i32, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+    let output = Command::new(TRUEGAUGE)
         .arg("verify-report")
         .args(zips)
         .output()
@@ -289,14 +326,9 @@ pub(crate) fn verify_report(zips: &[&str]) -> (i32, String) {
     )
 }
 
-pub(crate) fn kill(pid: u32, signal: &str) {
-    let status = Command::new("kill")
-        .args([&format!("-{signal}"), &pid.to_string()])
-        .status();
-    assert!(
-        status.is_ok_and(|status| status.success()),
-        "kill -{signal} {pid}"
-    );
+pub(crate) fn kill(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a pid");
+    kill_process(pid, signal).unwrap_or_else(|error| panic!("{signal:?} to {pid:?}: {error}"));
 }
 
 /// A synthetic source that asks for a password, and draws.
@@ -307,9 +339,8 @@ pub(crate) struct PasswordedServer {
 
 impl PasswordedServer {
     pub(crate) fn start(password_file: &Path) -> Self {
-        let binary = build(&["--package", "spice-source"]).join("spice-source");
-        let mut child = Command::new(binary)
-            .args(["--draws-per-second", "2000", "--password-file"])
+        let mut child = Command::new(TRUEGAUGE)
+            .args(["source", "--draws-per-second", "2000", "--password-file"])
             .arg(password_file)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

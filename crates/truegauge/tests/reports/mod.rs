@@ -49,7 +49,7 @@ pub(crate) fn verify_report_with<'a>(
     input: Option<&[u8]>,
     env: &[(&str, &OsStr)],
 ) -> Sent {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_truegauge"));
     command.arg("verify-report").args(arguments);
     run(&mut command, input, env)
 }
