@@ -24,7 +24,7 @@ pub fn answer(line: &Line, server: &Server) -> Answer {
         Ok(request) => request,
         Err(rejection) => return rejection.into_answer(),
     };
-    let result = match carry_out(&request.command, server) {
+    let result = match handle(&request.command, server) {
         Ok(result) => result,
         Err(message) => return Rejection::new(Some(request.id), ErrorCode::BadState, message).into_answer(),
     };
@@ -34,7 +34,7 @@ pub fn answer(line: &Line, server: &Server) -> Answer {
     }
 }
 
-fn carry_out(command: &Command, server: &Server) -> Result<Value, String> {
+fn handle(command: &Command, server: &Server) -> Result<Value, String> {
     match command {
         Command::SetRate { draws_per_second } if server.set_rate(*draws_per_second) => {
             Ok(json!({ "draws_per_second": draws_per_second }))
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     fn parse_text(text: &str) -> Result<Request, Rejection> {
-        parse(&Line::Complete(text.into()))
+        parse(&Line::Complete(text.to_owned().into()))
     }
 
     #[test]
@@ -333,7 +333,7 @@ mod tests {
                     .prop_map(String::into_bytes),
             ],
         ) {
-            if let Err(rejection) = parse(&Line::Complete(line)) {
+            if let Err(rejection) = parse(&Line::Complete(line.into())) {
                 let json = rejection.into_answer().json;
                 prop_assert!(serde_json::from_str::<Value>(&json).is_ok() && !json.contains('\n'), "{}", json);
             }

@@ -37,6 +37,7 @@
 //! - A peer that stalls, floods or talks nonsense loses its own connection and nothing else.
 
 mod channels;
+pub mod cli;
 mod config;
 pub mod control;
 mod event;

@@ -2,7 +2,9 @@
 
 use std::io;
 
-use tokio::io::{AsyncBufRead, AsyncBufReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio_util::bytes::{Bytes, BytesMut};
+use tokio_util::codec::{AnyDelimiterCodec, AnyDelimiterCodecError, Decoder};
 
 /// The longest line that is read, in bytes, without its line break.
 pub const MAX_LINE_BYTES: usize = 64 * 1024;
@@ -11,26 +13,29 @@ pub const MAX_LINE_BYTES: usize = 64 * 1024;
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line {
     /// A line as it came; not necessarily UTF-8.
-    Complete(Vec<u8>),
+    Complete(Bytes),
     /// A line longer than [`MAX_LINE_BYTES`], which was skipped.
     TooLong,
 }
 
-/// Reads [`Line`]s, holding at most one of them in memory.
+/// Reads [`Line`]s, holding about one of them in memory.
 #[derive(Debug)]
 pub struct LineReader<R> {
     reader: R,
-    partial: Vec<u8>,
-    too_long: bool,
+    unread: BytesMut,
+    is_at_end: bool,
+    // Not LinesCodec, which reads UTF-8 alone.
+    codec: AnyDelimiterCodec,
 }
 
-impl<R: AsyncBufRead + Unpin> LineReader<R> {
+impl<R: AsyncRead + Unpin> LineReader<R> {
     /// Reads lines from `reader`.
     pub fn new(reader: R) -> Self {
         Self {
             reader,
-            partial: Vec::new(),
-            too_long: false,
+            unread: BytesMut::new(),
+            is_at_end: false,
+            codec: AnyDelimiterCodec::new_with_max_length(b"\n".into(), Vec::new(), MAX_LINE_BYTES),
         }
     }
 
@@ -40,35 +45,21 @@ impl<R: AsyncBufRead + Unpin> LineReader<R> {
     ///
     /// # Errors
     ///
-    /// What reading fails with.
+    /// The reader's error.
     pub async fn next_line(&mut self) -> io::Result<Option<Line>> {
         loop {
-            let available = self.reader.fill_buf().await?;
-            if available.is_empty() {
-                let nothing_left = self.partial.is_empty() && !self.too_long;
-                return Ok((!nothing_left).then(|| self.take_line()));
+            let decoded = if self.is_at_end {
+                self.codec.decode_eof(&mut self.unread)
+            } else {
+                self.codec.decode(&mut self.unread)
+            };
+            match decoded {
+                Ok(Some(line)) => return Ok(Some(Line::Complete(line))),
+                Err(AnyDelimiterCodecError::MaxChunkLengthExceeded) => return Ok(Some(Line::TooLong)),
+                Err(AnyDelimiterCodecError::Io(error)) => return Err(error),
+                Ok(None) if self.is_at_end => return Ok(None),
+                Ok(None) => self.is_at_end = self.reader.read_buf(&mut self.unread).await? == 0,
             }
-            let line_break = available.iter().position(|&byte| byte == b'\n');
-            let length = line_break.unwrap_or(available.len());
-            if self.partial.len() + length > MAX_LINE_BYTES {
-                self.too_long = true;
-                self.partial = Vec::new();
-            } else if !self.too_long {
-                self.partial.extend_from_slice(&available[..length]);
-            }
-            self.reader.consume(length + usize::from(line_break.is_some()));
-            if line_break.is_some() {
-                return Ok(Some(self.take_line()));
-            }
-        }
-    }
-
-    fn take_line(&mut self) -> Line {
-        let line = std::mem::take(&mut self.partial);
-        if std::mem::take(&mut self.too_long) {
-            Line::TooLong
-        } else {
-            Line::Complete(line)
         }
     }
 }
@@ -93,7 +84,7 @@ mod tests {
     }
 
     fn complete(text: &str) -> Line {
-        Line::Complete(text.into())
+        Line::Complete(text.to_owned().into())
     }
 
     #[test]
@@ -125,7 +116,7 @@ mod tests {
     proptest! {
         #[test]
         fn short_lines_are_those_that_splitting_gives(input: Vec<u8>, buffer in 1_usize..20) {
-            let mut expected: Vec<_> = input.split(|&b| b == b'\n').map(|l| Line::Complete(l.into())).collect();
+            let mut expected: Vec<_> = input.split(|&b| b == b'\n').map(|l| Line::Complete(l.to_vec().into())).collect();
             if input.last().is_none_or(|&b| b == b'\n') {
                 expected.pop();
             }
