@@ -44,6 +44,9 @@ enum Command {
     Soak(Box<soak::Args>),
     VerifyReport(Box<verify_report::Args>),
     Summary(summary::Args),
+    /// The synthetic SPICE server, or a proxy in front of a real one.
+    #[command(hide = true)]
+    Source(spice_source::cli::Args),
 }
 
 impl Command {
@@ -53,7 +56,7 @@ impl Command {
             Self::Verify(args) => args.requirements(),
             Self::VerifyMacos(args) => args.requirements(),
             Self::Soak(args) => args.requirements(),
-            Self::VerifyReport(_) | Self::Summary(_) => Requirements::default(),
+            Self::VerifyReport(_) | Self::Summary(_) | Self::Source(_) => Requirements::default(),
         }
     }
 }
@@ -87,6 +90,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Soak(args) => soak::run(&args, &invocation),
         Command::VerifyReport(args) => verify_report::run(&args, &invocation),
         Command::Summary(args) => summary::run(&args, &invocation),
+        Command::Source(args) => return spice_source::cli::run(args),
     };
     match ended {
         Ok(exit) => exit.into(),

@@ -5,73 +5,74 @@ use std::io::{BufRead, BufReader};
 use anyhow::{Context, Result};
 use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::Pid;
-use procfs::process::{LimitValue, Process};
+use procfs::process::LimitValue;
 use procfs::{Current, ProcResult, Uptime};
 
+use super::Observer;
 use super::resource_counts::{Count, ResourceCounts};
 use super::series::{ClockReading, DetailReading, TaskReading};
 
-/// `clock_gettime(CLOCK_MONOTONIC)`.
-pub(super) fn monotonic_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
-}
-
-/// What a process holds.
-pub(super) fn resource_counts(pid: u32) -> ResourceCounts {
-    let opened = i32::try_from(pid)
-        .map_err(|error| error.to_string())
-        .and_then(|pid| Process::new(pid).map_err(|error| error.to_string()));
-    let process = match &opened {
-        Ok(process) => Ok(process),
-        Err(why) => Err(why),
-    };
-    let count = |read: fn(&Process) -> ProcResult<u64>| -> Option<Count> {
-        Some(match process {
-            Ok(process) => read(process).map_err(|error| error.to_string()),
-            Err(why) => Err(why.clone()),
-        })
-    };
-    ResourceCounts {
-        descriptors: count(|process| Ok(process.fd_count()? as u64)),
-        descriptor_limit: count(|process| {
-            Ok(match process.limits()?.max_open_files.soft_limit {
-                LimitValue::Value(limit) => limit,
-                LimitValue::Unlimited => u64::MAX,
-            })
-        }),
-        threads: count(|process| Ok(u64::try_from(process.stat()?.num_threads).unwrap_or_default())),
-        // One a line, and no more is asked than how many.
-        mappings: count(|process| {
-            let maps = BufReader::new(process.open_relative("maps")?);
-            Ok(maps
-                .split(b'\n')
-                .try_fold(0, |count, line| line.map(|_| count + 1))?)
-        }),
-        port_names: None,
-        rss_kb: count(|process| Ok(process.statm()?.resident * procfs::page_size() / 1024)),
-        vm_size_kb: count(|process| Ok(process.statm()?.size * procfs::page_size() / 1024)),
-        footprint_kb: None,
-    }
-}
-
 /// The observed process.
-pub(super) struct Subject {
-    process: Process,
+pub(super) struct Process {
+    process: procfs::process::Process,
     cpu_clock: ClockId,
     started_ns: u64,
     page_kb: u64,
 }
 
-impl Subject {
-    pub(super) fn open(pid: u32) -> Result<Self> {
+impl Observer for Process {
+    /// `clock_gettime(CLOCK_MONOTONIC)`.
+    fn monotonic_ns() -> u64 {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        u64::try_from(now.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+    }
+
+    /// What a process holds.
+    fn resource_counts(pid: u32) -> ResourceCounts {
+        let opened = i32::try_from(pid)
+            .map_err(|error| error.to_string())
+            .and_then(|pid| procfs::process::Process::new(pid).map_err(|error| error.to_string()));
+        let process = match &opened {
+            Ok(process) => Ok(process),
+            Err(why) => Err(why),
+        };
+        let count = |read: fn(&procfs::process::Process) -> ProcResult<u64>| -> Option<Count> {
+            Some(match process {
+                Ok(process) => read(process).map_err(|error| error.to_string()),
+                Err(why) => Err(why.clone()),
+            })
+        };
+        ResourceCounts {
+            descriptors: count(|process| Ok(process.fd_count()? as u64)),
+            descriptor_limit: count(|process| {
+                Ok(match process.limits()?.max_open_files.soft_limit {
+                    LimitValue::Value(limit) => limit,
+                    LimitValue::Unlimited => u64::MAX,
+                })
+            }),
+            threads: count(|process| Ok(u64::try_from(process.stat()?.num_threads).unwrap_or_default())),
+            // One a line, and no more is asked than how many.
+            mappings: count(|process| {
+                let maps = BufReader::new(process.open_relative("maps")?);
+                Ok(maps
+                    .split(b'\n')
+                    .try_fold(0, |count, line| line.map(|_| count + 1))?)
+            }),
+            port_names: None,
+            rss_kb: count(|process| Ok(process.statm()?.resident * procfs::page_size() / 1024)),
+            vm_size_kb: count(|process| Ok(process.statm()?.size * procfs::page_size() / 1024)),
+            footprint_kb: None,
+        }
+    }
+
+    fn open(pid: u32) -> Result<Self> {
         let pid = i32::try_from(pid)?;
-        let process = Process::new(pid)?;
+        let process = procfs::process::Process::new(pid)?;
         // Start times count ticks since boot, time in suspend included (proc_pid_stat(5), field 22); /proc/uptime runs
         // on that clock as well. What is wanted is the same moment on the monotonic clock.
         let ticks = process.stat()?.starttime;
         let since_boot_ns = ticks.saturating_mul(1_000_000_000) / procfs::ticks_per_second();
-        let booted_ns = i128::from(monotonic_ns()) - (Uptime::current()?.uptime * 1e9) as i128;
+        let booted_ns = i128::from(Self::monotonic_ns()) - (Uptime::current()?.uptime * 1e9) as i128;
         let started_ns = u64::try_from(booted_ns + i128::from(since_boot_ns)).unwrap_or(0);
         // Any process may read any other's CPU clock (clock_getcpuclockid(3)): ns, living and ended threads.
         let cpu_clock = clock_getcpuclockid(Pid::from_raw(pid)).context("no CPU clock")?;
@@ -83,26 +84,26 @@ impl Subject {
         })
     }
 
-    pub(super) fn started_ns(&self) -> u64 {
+    fn started_ns(&self) -> u64 {
         self.started_ns
     }
 
-    pub(super) fn cpu_source(&self) -> &'static str {
+    fn cpu_source(&self) -> &'static str {
         "clock_gettime(clock_getcpuclockid(pid)); tasks: /proc/PID/task/TID/schedstat"
     }
 
     /// The process's CPU clock.
-    pub(super) fn clock(&self) -> Result<ClockReading> {
+    fn clock(&self) -> Result<ClockReading> {
         let cpu = self.cpu_clock.now()?;
         let cpu_ns = u64::try_from(cpu.tv_sec())? * 1_000_000_000 + u64::try_from(cpu.tv_nsec())?;
         Ok(ClockReading {
-            at_ns: monotonic_ns(),
+            at_ns: Self::monotonic_ns(),
             cpu_ns,
         })
     }
 
     /// Memory and tasks.
-    pub(super) fn detail(&self) -> Result<DetailReading> {
+    fn detail(&self) -> Result<DetailReading> {
         let statm = self.process.statm()?;
         let tasks = self.process.tasks()?.flatten().filter_map(|task| {
             // A task may end between any two reads: then it is not there.
@@ -120,7 +121,7 @@ impl Subject {
             virtual_kb: statm.size * self.page_kb,
             footprint_kb: None,
             port_names: None,
-            at_ns: monotonic_ns(),
+            at_ns: Self::monotonic_ns(),
         })
     }
 }

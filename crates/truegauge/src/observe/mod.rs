@@ -20,12 +20,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 #[cfg(target_os = "linux")]
-use linux as platform;
+use linux::Process;
 #[cfg(target_os = "macos")]
-use macos as platform;
-use platform::Subject;
+use macos::Process;
 pub(crate) use resource_counts::{Count, ResourceCounts};
-use series::Series;
+use series::{ClockReading, DetailReading, Series};
 pub(crate) use series::{Observation, Window, WindowBounds};
 
 /// Between two readings of the process's CPU clock.
@@ -34,18 +33,45 @@ pub(crate) const CLOCK_INTERVAL: Duration = Duration::from_millis(5);
 /// Tasks and memory are read every so many readings of the clock: they cost more.
 const DETAIL_EVERY: u32 = 10;
 
-/// The monotonic clock that all processes of a machine share, in ns.
-pub(crate) fn monotonic_ns() -> u64 {
-    platform::monotonic_ns()
+/// A platform's way of reading another process. Each platform implements it once, for a type named `Process`.
+trait Observer: Sized + Send + 'static {
+    /// The monotonic clock that all processes of a machine share, in ns.
+    fn monotonic_ns() -> u64;
+
+    /// The resources that a process holds at this moment, as far as another process may count them.
+    fn resource_counts(pid: u32) -> ResourceCounts;
+
+    /// Begins to observe a process.
+    ///
+    /// # Errors
+    /// If the process does not exist or may not be observed.
+    fn open(pid: u32) -> Result<Self>;
+
+    /// The process's start as the kernel has it, on the monotonic clock, in ns.
+    fn started_ns(&self) -> u64;
+
+    /// The calls that CPU times come from.
+    fn cpu_source(&self) -> &'static str;
+
+    /// The process's CPU clock: living and ended threads.
+    fn clock(&self) -> Result<ClockReading>;
+
+    /// Memory and tasks.
+    fn detail(&self) -> Result<DetailReading>;
 }
 
-/// Counts what a process holds at this moment.
+/// The monotonic clock that all processes of a machine share, in ns.
+pub(crate) fn monotonic_ns() -> u64 {
+    Process::monotonic_ns()
+}
+
+/// Counts the resources that a process holds at this moment.
 pub(crate) fn resource_counts(pid: u32) -> ResourceCounts {
-    platform::resource_counts(pid)
+    Process::resource_counts(pid)
 }
 
 /// Watches one process until dropped.
-pub(crate) struct Observer {
+pub(crate) struct Watch {
     series: Arc<Mutex<Series>>,
     started_ns: u64,
     cpu_source: &'static str,
@@ -53,9 +79,9 @@ pub(crate) struct Observer {
     thread: Option<JoinHandle<()>>,
 }
 
-impl Observer {
-    pub(crate) fn watch(pid: u32) -> Result<Self> {
-        let subject = Subject::open(pid).with_context(|| format!("cannot observe process {pid}"))?;
+impl Watch {
+    pub(crate) fn begin(pid: u32) -> Result<Self> {
+        let subject = Process::open(pid).with_context(|| format!("cannot observe process {pid}"))?;
         let series = Arc::new(Mutex::new(Series::default()));
         let (stop, stopped) = channel();
         let (started_ns, cpu_source) = (subject.started_ns(), subject.cpu_source());
@@ -106,9 +132,7 @@ impl Observer {
             .unwrap_or_else(PoisonError::into_inner)
             .over(window)
     }
-}
 
-impl Observer {
     /// What was seen over a window whose place is not known, or why nothing can be said of it.
     pub(crate) fn between(&self, between: WindowBounds) -> Result<Observation, String> {
         self.series
@@ -118,14 +142,14 @@ impl Observer {
     }
 }
 
-impl Drop for Observer {
+impl Drop for Watch {
     fn drop(&mut self) {
         self.stop();
     }
 }
 
 /// Reads until told to stop, or until the process is gone.
-fn observe(subject: &Subject, series: &Mutex<Series>, stopped: &Receiver<()>) {
+fn observe(subject: &impl Observer, series: &Mutex<Series>, stopped: &Receiver<()>) {
     for round in 0_u32.. {
         let clock = subject.clock();
         let detail = if round.is_multiple_of(DETAIL_EVERY) {

@@ -35,7 +35,7 @@ pub(crate) use server::Load;
 use server::Server;
 
 use crate::error::RunError;
-use crate::observe::Observer;
+use crate::observe::Watch;
 use crate::output::console::shown_path;
 use crate::profile::{By, Placeholders, Profile, Trigger};
 use crate::source::SourceChoice;
@@ -122,7 +122,7 @@ fn check_reachable(address: &str) -> Result<(), RunError> {
 /// socket's directory last.
 pub(crate) struct Rig {
     pub(crate) client: Client,
-    pub(crate) observer: Observer,
+    pub(crate) observer: Watch,
     pub(crate) pid: u32,
     /// Where the session goes to; none where there is no session.
     pub(crate) target: Option<String>,
@@ -196,7 +196,7 @@ impl Rig {
         let child = client::launch(parts.client_binary, &profile, &trigger, &places, &log, events)?;
         let pid = child.id();
         events.doing(&format!("client: pid {pid}, log {}", shown_path(&log)));
-        let observer = Observer::watch(pid);
+        let observer = Watch::begin(pid);
         let source = server.as_mut().and_then(Server::observed);
         let client = Client::connect(child, &profile, &places, source, events)?;
         let mut rig = Self {

@@ -8,33 +8,10 @@ use anyhow::{Context, Result};
 use rustix::process::{Resource, getrlimit};
 use xshell::{Shell, cmd};
 
+use super::Observer;
 use super::resource_counts::{Count, ResourceCounts};
 use super::series::{ClockReading, DetailReading, TaskReading};
 use super::ticks::Timebase;
-
-/// The shared monotonic clock.
-pub(super) fn monotonic_ns() -> u64 {
-    sys::uptime_ns()
-}
-
-/// What a process holds, as far as another process of the same user is told.
-pub(super) fn resource_counts(pid: u32) -> ResourceCounts {
-    let count = |read: fn(i32) -> io::Result<u64>| -> Option<Count> {
-        let pid = i32::try_from(pid).map_err(|error| error.to_string());
-        Some(pid.and_then(|pid| read(pid).map_err(|error| error.to_string())))
-    };
-    ResourceCounts {
-        descriptors: count(|pid| Ok(sys::descriptors(pid)? as u64)),
-        // Another process's is not told; it has ours, which it was started with.
-        descriptor_limit: count(|_| Ok(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))),
-        threads: count(|pid| Ok(u64::try_from(sys::task_info(pid)?.pti_threadnum).unwrap_or_default())),
-        mappings: None,
-        port_names: count(|pid| sys::ipc_table(pid).map(names_in_use).map(u64::from)),
-        rss_kb: count(|pid| Ok(sys::task_info(pid)?.pti_resident_size / 1024)),
-        vm_size_kb: count(|pid| Ok(sys::task_info(pid)?.pti_virtual_size / 1024)),
-        footprint_kb: count(|pid| Ok(sys::rusage(pid)?.ri_phys_footprint / 1024)),
-    }
-}
 
 /// The table's first entry is never a name; this is what top prints as #PORTS.
 fn names_in_use(table: sys::IpcTable) -> u32 {
@@ -42,14 +19,38 @@ fn names_in_use(table: sys::IpcTable) -> u32 {
 }
 
 /// The observed process.
-pub(super) struct Subject {
+pub(super) struct Process {
     pid: i32,
     timebase: Timebase,
     started_ns: u64,
 }
 
-impl Subject {
-    pub(super) fn open(pid: u32) -> Result<Self> {
+impl Observer for Process {
+    /// The shared monotonic clock.
+    fn monotonic_ns() -> u64 {
+        sys::uptime_ns()
+    }
+
+    /// What a process holds, as far as another process of the same user is told.
+    fn resource_counts(pid: u32) -> ResourceCounts {
+        let count = |read: fn(i32) -> io::Result<u64>| -> Option<Count> {
+            let pid = i32::try_from(pid).map_err(|error| error.to_string());
+            Some(pid.and_then(|pid| read(pid).map_err(|error| error.to_string())))
+        };
+        ResourceCounts {
+            descriptors: count(|pid| Ok(sys::descriptors(pid)? as u64)),
+            // Another process's is not told; it has ours, which it was started with.
+            descriptor_limit: count(|_| Ok(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))),
+            threads: count(|pid| Ok(u64::try_from(sys::task_info(pid)?.pti_threadnum).unwrap_or_default())),
+            mappings: None,
+            port_names: count(|pid| sys::ipc_table(pid).map(names_in_use).map(u64::from)),
+            rss_kb: count(|pid| Ok(sys::task_info(pid)?.pti_resident_size / 1024)),
+            vm_size_kb: count(|pid| Ok(sys::task_info(pid)?.pti_virtual_size / 1024)),
+            footprint_kb: count(|pid| Ok(sys::rusage(pid)?.ri_phys_footprint / 1024)),
+        }
+    }
+
+    fn open(pid: u32) -> Result<Self> {
         let pid = i32::try_from(pid)?;
         let sh = Shell::new()?;
         let translated = cmd!(sh, "sysctl -n sysctl.proc_translated")
@@ -66,26 +67,26 @@ impl Subject {
         })
     }
 
-    pub(super) fn started_ns(&self) -> u64 {
+    fn started_ns(&self) -> u64 {
         self.started_ns
     }
 
-    pub(super) fn cpu_source(&self) -> &'static str {
+    fn cpu_source(&self) -> &'static str {
         "proc_pid_rusage(RUSAGE_INFO_V4); tasks: proc_pidinfo(PROC_PIDTHREADID64INFO)"
     }
 
     /// The process's CPU clock: living and ended threads, in mach ticks (`bsd/kern/kern_resource.c`, `gather_rusage_info`).
-    pub(super) fn clock(&self) -> Result<ClockReading> {
+    fn clock(&self) -> Result<ClockReading> {
         let usage = sys::rusage(self.pid)?;
         let cpu_ns = self.timebase.ns(usage.ri_user_time + usage.ri_system_time);
         Ok(ClockReading {
-            at_ns: monotonic_ns(),
+            at_ns: Self::monotonic_ns(),
             cpu_ns,
         })
     }
 
     /// Memory and tasks.
-    pub(super) fn detail(&self) -> Result<DetailReading> {
+    fn detail(&self) -> Result<DetailReading> {
         let task = sys::task_info(self.pid)?;
         let usage = sys::rusage(self.pid)?;
         let ports = sys::ipc_table(self.pid).ok();
@@ -110,7 +111,7 @@ impl Subject {
             virtual_kb: task.pti_virtual_size / 1024,
             footprint_kb: Some(usage.ri_phys_footprint / 1024),
             port_names: ports.map(names_in_use),
-            at_ns: monotonic_ns(),
+            at_ns: Self::monotonic_ns(),
         })
     }
 }
