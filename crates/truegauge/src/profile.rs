@@ -18,7 +18,7 @@ pub(crate) struct Profile {
     pub(crate) triggers: BTreeMap<String, Trigger>,
     pub(crate) reports: Reports,
     #[serde(default)]
-    pub(crate) stop: StopSpec,
+    pub(crate) stop: Stop,
     pub(crate) load: Option<Load>,
     #[serde(default)]
     pub(crate) relax: Vec<Waiver>,
@@ -60,19 +60,10 @@ pub(crate) struct ClientSpec {
 
 /// One way to make it file a report.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(try_from = "TriggerKeys")]
 pub(crate) struct Trigger {
-    pub(crate) by: By,
-    /// Of a protocol gap.
-    pub(crate) channel: Option<String>,
-    /// Of a signal: USR1, USR2 or HUP.
-    pub(crate) signal: Option<SignalName>,
-    /// Of a shell command, which finds `CLIENT_PID` and `REPORTS` in its environment.
-    pub(crate) command: Option<String>,
-    /// Of the client's own interval.
-    pub(crate) seconds: Option<u32>,
+    pub(crate) action: Action,
     /// Further arguments that the client needs for it.
-    #[serde(default)]
     args: Vec<String>,
     /// The names of the zips that it brings; those of all reports where left out.
     names: Option<String>,
@@ -80,15 +71,87 @@ pub(crate) struct Trigger {
     pub(crate) at_most: Option<u32>,
 }
 
-/// The kinds of triggers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+/// The action that makes the client file a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// A request on its control socket.
+    ControlSocket,
+    /// A message that no client knows, on this channel of the session.
+    ProtocolGap {
+        channel: String,
+    },
+    Signal(SignalName),
+    /// A shell command, which finds `CLIENT_PID` and `REPORTS` in its environment.
+    Command(String),
+    /// None: the client files one every so many seconds.
+    Interval {
+        seconds: u32,
+    },
+}
+
+/// A `[triggers.NAME]` table, key by key.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct TriggerKeys {
+    by: By,
+    channel: Option<String>,
+    signal: Option<SignalName>,
+    command: Option<String>,
+    seconds: Option<u32>,
+    #[serde(default)]
+    args: Vec<String>,
+    names: Option<String>,
+    at_most: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum By {
+enum By {
     ControlSocket,
     ProtocolGap,
     Signal,
     Command,
     Interval,
+}
+
+impl TryFrom<TriggerKeys> for Trigger {
+    type Error = String;
+
+    fn try_from(keys: TriggerKeys) -> Result<Self, String> {
+        let given = (keys.channel, keys.signal, keys.command, keys.seconds);
+        let action = match (keys.by, given) {
+            (By::ControlSocket, (None, None, None, None)) => Action::ControlSocket,
+            (By::ProtocolGap, (Some(channel), None, None, None)) => {
+                const CHANNELS: [&str; 4] = ["main", "display", "inputs", "cursor"];
+                if !CHANNELS.contains(&channel.as_str()) {
+                    return Err(format!(
+                        "channel = {channel:?}: there are {}",
+                        CHANNELS.join(", ")
+                    ));
+                }
+                Action::ProtocolGap { channel }
+            }
+            (By::Signal, (None, Some(signal), None, None)) => Action::Signal(signal),
+            (By::Command, (None, None, Some(command), None)) => Action::Command(command),
+            (By::Interval, (None, None, None, Some(seconds))) => Action::Interval { seconds },
+            (by, _) => {
+                return Err(match by {
+                    By::ControlSocket => "by = \"control-socket\" takes no further key",
+                    By::ProtocolGap => "by = \"protocol-gap\" needs `channel`, and no other kind's key",
+                    By::Signal => "by = \"signal\" needs `signal`, and no other kind's key",
+                    By::Command => "by = \"command\" needs `command`, and no other kind's key",
+                    By::Interval => "by = \"interval\" needs `seconds`, and no other kind's key",
+                }
+                .to_owned());
+            }
+        };
+        Ok(Self {
+            action,
+            args: keys.args,
+            names: keys.names,
+            at_most: keys.at_most,
+        })
+    }
 }
 
 /// Signals that a client may take for a trigger, or for the end.
@@ -138,23 +201,45 @@ pub(crate) enum WindowFrom {
 }
 
 /// How it is asked to end; TERM and KILL follow.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct StopSpec {
-    #[serde(default)]
-    pub(crate) by: StopBy,
-    pub(crate) signal: Option<SignalName>,
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "StopKeys")]
+pub(crate) enum Stop {
+    /// The end of its standard input.
+    #[default]
+    Stdin,
+    Signal(SignalName),
+    ControlSocket,
 }
 
-/// The kinds of requests to end.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+/// The `[stop]` table, key by key.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StopKeys {
+    #[serde(default)]
+    by: StopBy,
+    signal: Option<SignalName>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum StopBy {
-    /// The end of its standard input.
+enum StopBy {
     #[default]
     Stdin,
     Signal,
     ControlSocket,
+}
+
+impl TryFrom<StopKeys> for Stop {
+    type Error = &'static str;
+
+    fn try_from(keys: StopKeys) -> Result<Self, Self::Error> {
+        match (keys.by, keys.signal) {
+            (StopBy::Stdin, None) => Ok(Self::Stdin),
+            (StopBy::Signal, Some(signal)) => Ok(Self::Signal(signal)),
+            (StopBy::ControlSocket, None) => Ok(Self::ControlSocket),
+            _ => Err("[stop] needs `signal` with by = \"signal\", and not otherwise"),
+        }
+    }
 }
 
 /// How a client that needs no SPICE server is kept busy: shell commands with `CLIENT_PID` and `REPORTS`.
@@ -266,11 +351,7 @@ impl Profile {
             );
         }
         ensure!(
-            (self.stop.by == StopBy::Signal) == self.stop.signal.is_some(),
-            "[stop] needs `signal` with by = \"signal\", and not otherwise"
-        );
-        ensure!(
-            client.control_socket || self.stop.by != StopBy::ControlSocket,
+            client.control_socket || self.stop != Stop::ControlSocket,
             "[stop] by = \"control-socket\" needs control-socket = true in [client]"
         );
         if let Some(written_at) = &self.reports.written_at {
@@ -289,33 +370,19 @@ impl Profile {
         Ok(())
     }
 
+    /// What the trigger needs of the client.
     fn check_trigger(&self, trigger: &Trigger) -> Result<()> {
-        let given = [
-            (By::ProtocolGap, "channel", trigger.channel.is_some()),
-            (By::Signal, "signal", trigger.signal.is_some()),
-            (By::Command, "command", trigger.command.is_some()),
-            (By::Interval, "seconds", trigger.seconds.is_some()),
-        ];
-        for (by, key, is_given) in given {
-            ensure!(
-                (trigger.by == by) == is_given,
-                "`{key}` belongs to its own kind of trigger, and that one needs it"
-            );
-        }
-        if let Some(channel) = &trigger.channel {
-            ensure!(
-                ["main", "display", "inputs", "cursor"].contains(&channel.as_str()),
-                "channel = {channel:?}: there are main, display, inputs and cursor"
-            );
-            ensure!(
+        match trigger.action {
+            Action::ProtocolGap { .. } => ensure!(
                 self.client.spice,
                 "a protocol gap needs a client that speaks SPICE"
-            );
+            ),
+            Action::ControlSocket => ensure!(
+                self.client.control_socket,
+                "by = \"control-socket\" needs control-socket = true in [client]"
+            ),
+            Action::Signal(_) | Action::Command(_) | Action::Interval { .. } => {}
         }
-        ensure!(
-            trigger.by != By::ControlSocket || self.client.control_socket,
-            "by = \"control-socket\" needs control-socket = true in [client]"
-        );
         Ok(())
     }
 
@@ -370,7 +437,11 @@ impl Profile {
     /// The names of the zips that a trigger brings, for the gap that was sent where that was it.
     pub(crate) fn names(&self, trigger: &Trigger, opcode: Option<u64>) -> String {
         let names = trigger.names.as_ref().unwrap_or(&self.reports.names);
-        let names = names.replace("{channel}", trigger.channel.as_deref().unwrap_or("*"));
+        let channel = match &trigger.action {
+            Action::ProtocolGap { channel } => channel,
+            _ => "*",
+        };
+        let names = names.replace("{channel}", channel);
         names.replace(
             "{opcode}",
             &opcode.map_or_else(|| "*".to_owned(), |n| n.to_string()),
@@ -489,8 +560,12 @@ window = "outside"
             ),
             ("trigger = \"signal\"", "trigger = \"bell\"", "no [triggers.bell]"),
             ("by = \"signal\"", "by = \"smell\"", "unknown variant `smell`"),
-            ("by = \"signal\"", "by = \"interval\"", "needs it"),
-            ("by = \"signal\"", "by = \"control-socket\"", "its own kind"),
+            ("by = \"signal\"", "by = \"interval\"", "needs `seconds`"),
+            (
+                "by = \"signal\"",
+                "by = \"control-socket\"",
+                "takes no further key",
+            ),
             ("signal = \"USR1\"", "signal = \"KILL\"", "unknown variant `KILL`"),
             ("signal = \"USR1\"", "", "`signal`"),
             (

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ use super::report_dir::{FiledReport, ReportDir};
 use super::source::Source;
 use crate::error::RunError;
 use crate::observe::monotonic_ns;
-use crate::profile::{By, Placeholders, Profile, SignalName, StopBy, Trigger};
+use crate::profile::{Action, Placeholders, Profile, SignalName, Stop, Trigger};
 
 /// How long the client may take to open its control socket.
 const START_TIMEOUT: Duration = Duration::from_secs(20);
@@ -99,16 +99,18 @@ impl Client {
         window: Duration,
         events: &mut Events,
     ) -> Result<FiledReport> {
-        if trigger.by == By::ControlSocket {
-            return self.ask_for_report(window, events);
+        match &trigger.action {
+            Action::ControlSocket => return self.ask_for_report(window, events),
+            Action::Interval { seconds } => {
+                let limit = window + FILING_TIMEOUT + Duration::from_secs((*seconds).into());
+                return self.next_of_interval(profile, trigger, limit, events);
+            }
+            Action::ProtocolGap { .. } | Action::Signal(_) | Action::Command(_) => {}
         }
-        let limit = window + FILING_TIMEOUT + Duration::from_secs(trigger.seconds.unwrap_or(0).into());
-        if trigger.by == By::Interval {
-            return self.next_of_interval(profile, trigger, limit, events);
-        }
+        let limit = window + FILING_TIMEOUT;
         let before = self.reports.zips("*.zip")?;
         let triggered_ns = monotonic_ns();
-        let opcode = self.pull(trigger, source, events)?;
+        let opcode = self.fire_trigger(trigger, source, events)?;
         let names = profile.names(trigger, opcode);
         self.reports.await_new(
             &names,
@@ -120,26 +122,21 @@ impl Client {
         )
     }
 
-    /// Does what the trigger says; returns the number of the gap, where that is it.
-    fn pull(
+    /// Fires the trigger; returns the number of the gap, where that is it.
+    fn fire_trigger(
         &self,
         trigger: &Trigger,
         source: Option<&mut Source>,
         events: &mut Events,
     ) -> Result<Option<u64>> {
-        match trigger.by {
-            By::ProtocolGap => {
-                let channel = trigger.channel.as_deref().unwrap_or_default();
-                let source = source.expect("a gap's session is one that we see");
+        match &trigger.action {
+            Action::ProtocolGap { channel } => {
+                let source = source.context("a protocol gap needs a server or proxy of this program")?;
                 source.send_gap(channel, events).map(Some)
             }
-            By::Signal => self
-                .signal(trigger.signal.expect("checked with the profile"))
-                .map(|()| None),
-            By::Command => self
-                .shell(trigger.command.as_deref().unwrap_or_default())
-                .map(|()| None),
-            By::ControlSocket | By::Interval => Ok(None),
+            Action::Signal(signal) => self.signal(*signal).map(|()| None),
+            Action::Command(command) => self.shell(command).map(|()| None),
+            Action::ControlSocket | Action::Interval { .. } => Ok(None),
         }
     }
 
@@ -250,13 +247,18 @@ impl Client {
 
     /// Asks the client to end, and does not take no for an answer. How it ends is judged where it promised to quit.
     pub(super) fn quit(mut self, profile: &Profile, events: &mut Events) -> Result<(), RunError> {
-        if let Some(signal) = profile.stop.signal {
-            // One that is gone already has ended, too.
-            let _ = self.signal(signal);
-        }
-        if profile.stop.by != StopBy::ControlSocket {
-            self.child.end();
-            return Ok(());
+        match profile.stop {
+            Stop::Signal(signal) => {
+                // A client that is gone already has ended, too.
+                let _ = self.signal(signal);
+                self.child.end();
+                return Ok(());
+            }
+            Stop::Stdin => {
+                self.child.end();
+                return Ok(());
+            }
+            Stop::ControlSocket => {}
         }
         let answer: Result<Value, RunError> = self.request("quit", json!({}), Duration::ZERO, events);
         drop(self.control);

@@ -37,7 +37,7 @@ use server::Server;
 use crate::error::RunError;
 use crate::observe::Watch;
 use crate::output::console::shown_path;
-use crate::profile::{By, Placeholders, Profile, Trigger};
+use crate::profile::{Action, Placeholders, Profile, Trigger};
 use crate::source::SourceChoice;
 
 /// A client that takes longer to tell its version hangs.
@@ -172,7 +172,8 @@ impl Rig {
         let reports = reports.canonicalize()?;
 
         // What is to be seen of a session from outside, a server or proxy of ours sees.
-        let seen_by_us = trigger.by == By::ProtocolGap || !profile.client.control_socket;
+        let seen_by_us =
+            matches!(trigger.action, Action::ProtocolGap { .. }) || !profile.client.control_socket;
         let mut server = if profile.client.spice {
             Some(Server::start(parts, seen_by_us, scratch.path(), events)?)
         } else {

@@ -55,16 +55,22 @@ impl Qemu {
         std::fs::set_permissions(&secret, Permissions::from_mode(0o600))?;
         for attempt in 1.. {
             match Self::try_start(scratch, log, &password, events) {
-                Err(RunError::Environment(why)) if attempt < PORTS_TRIED && why.contains("in use") => {
-                    events.forget_the_ended();
-                }
-                started => return Ok(started?),
+                Err(StartError {
+                    cause: Cause::PortInUse,
+                    ..
+                }) if attempt < PORTS_TRIED => events.forget_the_ended(),
+                started => return started.map_err(|failed| failed.error.into()),
             }
         }
         unreachable!("the last attempt returns")
     }
 
-    fn try_start(scratch: &Path, log: &Path, password: &str, events: &mut Events) -> Result<Self, RunError> {
+    fn try_start(
+        scratch: &Path,
+        log: &Path,
+        password: &str,
+        events: &mut Events,
+    ) -> Result<Self, StartError> {
         let port = fresh_port().map_err(|error| RunError::Environment(format!("no free port: {error}")))?;
         let socket = scratch.join("monitor");
         let _ = std::fs::remove_file(&socket);
@@ -204,33 +210,75 @@ fn missing(error: &anyhow::Error) -> RunError {
     })
 }
 
-/// Why it did not come up: its own last words say more than its exit status.
-fn explain(stop: RunError, log: &Path) -> RunError {
-    let RunError::Environment(what) = stop else {
-        return stop;
+/// A QEMU that did not start.
+#[derive(Debug)]
+struct StartError {
+    cause: Cause,
+    error: RunError,
+}
+
+impl From<RunError> for StartError {
+    fn from(error: RunError) -> Self {
+        Self {
+            cause: Cause::Other,
+            error,
+        }
+    }
+}
+
+/// The reason in QEMU's own words: it has no other way to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    NoSpice,
+    PortInUse,
+    Other,
+}
+
+impl Cause {
+    fn in_log(log: &str) -> Self {
+        const NO_SPICE: [&str; 4] = [
+            "invalid option",
+            "no option group",
+            "spice support is disabled",
+            "Parameter 'type'",
+        ];
+        if NO_SPICE.iter().any(|words| log.contains(words)) {
+            Self::NoSpice
+        } else if log.contains("in use") {
+            Self::PortInUse
+        } else {
+            Self::Other
+        }
+    }
+
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::NoSpice => {
+                "this QEMU has no SPICE server: on newer Debian and Ubuntu install qemu-system-modules-spice; Homebrew's \
+                 QEMU has none at all, use --source synthetic there"
+            }
+            Self::PortInUse => "its port is in use: run it again, or end what listens there",
+            Self::Other => "its log has the rest",
+        }
+    }
+}
+
+/// Adds QEMU's own last words, which say more than its exit status, and the remedy.
+fn explain(error: RunError, log: &Path) -> StartError {
+    let RunError::Environment(what) = error else {
+        return error.into();
     };
-    let said = std::fs::read_to_string(log).unwrap_or_default();
-    let last = said
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let last = text
         .lines()
         .rfind(|line| !line.trim().is_empty())
         .unwrap_or("nothing");
-    let no_spice = [
-        "invalid option",
-        "no option group",
-        "spice support is disabled",
-        "Parameter 'type'",
-    ]
-    .iter()
-    .any(|words| said.contains(words));
-    let remedy = if no_spice {
-        "this QEMU has no SPICE server: on newer Debian and Ubuntu install qemu-system-modules-spice; Homebrew's QEMU has \
-         none at all, use --source synthetic there"
-    } else if said.contains("in use") {
-        "its port is in use: run it again, or end what listens there"
-    } else {
-        "its log has the rest"
-    };
-    RunError::Environment(format!("{what}; QEMU said: {last}; {remedy}"))
+    let cause = Cause::in_log(&text);
+    let remedy = cause.remedy();
+    StartError {
+        cause,
+        error: RunError::Environment(format!("{what}; QEMU said: {last}; {remedy}")),
+    }
 }
 
 /// A port that was free a moment ago.
@@ -270,7 +318,7 @@ mod tests {
         ] {
             std::fs::write(&log, said).expect("written");
             let stop = explain(RunError::Environment("it ended".to_owned()), &log);
-            let RunError::Environment(text) = stop else {
+            let RunError::Environment(text) = stop.error else {
                 panic!("{stop:?}")
             };
             assert!(text.contains(remedy) && text.starts_with("it ended"), "{text}");
