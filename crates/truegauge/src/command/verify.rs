@@ -202,7 +202,6 @@ impl Course<'_> {
         let step = Step::begin(reporter, "session: three reports");
         let evidence = self.collect(events)?;
         let mut rows = checks.judge(evidence.as_value())?;
-        events.forget_the_ended();
         drop(step);
         let Some(sampling) = self.sampling else {
             return Ok((evidence, rows, None));
@@ -314,7 +313,7 @@ impl Course<'_> {
 
         events.doing("report 3 of 3: later");
         let since_first = Duration::from_nanos(monotonic_ns() - first_trigger);
-        events.pass(args.later_delay.saturating_sub(since_first))?;
+        events.sleep(args.later_delay.saturating_sub(since_first))?;
         evidence.push_report(LABELS[2], args, &mut rig, dir, events)?;
         if let Some(witness) = variation.witness {
             evidence.add_witnesses(witness(rig.pid));
@@ -393,7 +392,7 @@ fn await_observer(rig: &Rig, moment_ns: u64, events: &mut Events) -> Result<()> 
     const LIMIT: Duration = Duration::from_secs(5);
     let deadline = Instant::now() + LIMIT;
     while !rig.observer.has_passed(moment_ns) {
-        events.pass(CLOCK_INTERVAL)?;
+        events.sleep(CLOCK_INTERVAL)?;
         if Instant::now() > deadline {
             return Err(RunError::Environment(format!("the observer has read nothing for {LIMIT:?}")).into());
         }
@@ -416,7 +415,7 @@ fn raise_load(rig: &mut Rig, thresholds: &Thresholds, events: &mut Events) -> Re
             return Ok(());
         }
         let start_ns = monotonic_ns();
-        events.pass(WATCHED)?;
+        events.sleep(WATCHED)?;
         let end_ns = monotonic_ns();
         await_observer(rig, end_ns, events)?;
         let seen = rig.observer.over(Window { start_ns, end_ns });

@@ -4,14 +4,14 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
-use super::events::{Event, Role};
+use super::events::{Attachment, ChildId, ChildSender, Events, Role};
 
 /// How long a child may take at each step from a polite request to KILL.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
@@ -24,7 +24,7 @@ const MAX_LINE: u64 = 4 << 20;
 
 /// What becomes of a child's standard output.
 pub(crate) enum Output {
-    /// JSON lines, each an [`Event::Message`].
+    /// JSON lines, each an event of its own.
     Protocol,
     /// Goes to the log, as standard error always does.
     Log,
@@ -41,16 +41,17 @@ pub(crate) struct ChildGuard {
     ended: Receiver<()>,
     status: Option<ExitStatus>,
     deadline: Option<Instant>,
+    attachment: Attachment,
 }
 
 impl ChildGuard {
-    /// Starts `command`. Its end, and its protocol's messages, arrive in `events`.
+    /// Starts `command`. Its end, and its protocol's messages, arrive in `events`; at their deadline it is ended in haste.
     pub(crate) fn spawn(
         role: Role,
         mut command: Command,
         output: Output,
         log: Option<&Path>,
-        events: Sender<Event>,
+        events: &mut Events,
     ) -> Result<Self> {
         let program = command.get_program().to_string_lossy().into_owned();
         command.process_group(0).stdin(Stdio::piped());
@@ -68,17 +69,19 @@ impl ChildGuard {
         let mut child = command
             .spawn()
             .with_context(|| format!("cannot start {program}"))?;
+        let attachment = events.attach(role);
         let stdin = child.stdin.take();
         if let Some(stdout) = child.stdout.take() {
-            let events = events.clone();
-            thread::spawn(move || forward_messages(role, stdout, &events));
+            let sender = attachment.sender();
+            thread::spawn(move || forward_messages(stdout, &sender));
         }
         let group = Pid::from_child(&child);
         let (announce, ended) = channel();
+        let sender = attachment.sender();
         thread::spawn(move || {
             let status = await_end(group);
             // Both may have lost interest; the guard reaps the child either way.
-            let _ = events.send(Event::Exited(role, status));
+            sender.exited(status);
             let _ = announce.send(());
         });
         Ok(Self {
@@ -87,18 +90,17 @@ impl ChildGuard {
             stdin,
             ended,
             status: None,
-            deadline: None,
+            deadline: events.deadline(),
+            attachment,
         })
     }
 
-    /// From this moment on it is ended in haste.
-    pub(crate) fn end_by(mut self, deadline: Option<Instant>) -> Self {
-        self.deadline = deadline;
-        self
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
-    pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+    pub(crate) fn id(&self) -> ChildId {
+        self.attachment.id()
     }
 
     /// Writes one line to the child's standard input.
@@ -185,7 +187,7 @@ fn await_end(pid: Pid) -> String {
 }
 
 /// Forwards each line of JSON until the stream ends.
-pub(super) fn forward_messages(role: Role, stream: impl Read, events: &Sender<Event>) {
+pub(super) fn forward_messages(stream: impl Read, sender: &ChildSender) {
     let mut reader = BufReader::new(stream);
     let silence = loop {
         let mut line = Vec::new();
@@ -193,17 +195,13 @@ pub(super) fn forward_messages(role: Role, stream: impl Read, events: &Sender<Ev
             Ok(0) => break "end of file".to_owned(),
             Ok(_) if line.last() != Some(&b'\n') => break "a line that does not end".to_owned(),
             Ok(_) => match serde_json::from_slice(&line) {
-                Ok(message) => {
-                    if events.send(Event::Message(role, message)).is_err() {
-                        return;
-                    }
-                }
+                Ok(message) => sender.message(message),
                 Err(error) => break format!("a line that is no JSON ({error})"),
             },
             Err(error) => break error.to_string(),
         }
     };
-    let _ = events.send(Event::Silence(role, silence));
+    sender.protocol_closed(silence);
 }
 
 /// A status as the harness words it.
@@ -217,9 +215,7 @@ pub(crate) fn describe_status(status: ExitStatus) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
-    use std::time::Instant;
-
+    use super::super::events::{Event, WaitOutcome};
     use super::*;
 
     fn shell(script: &str) -> Command {
@@ -228,10 +224,32 @@ mod tests {
         command
     }
 
-    fn spawn(script: &str) -> (ChildGuard, Receiver<Event>) {
-        let (sender, events) = channel();
-        let child = ChildGuard::spawn(Role::Client, shell(script), Output::Protocol, None, sender);
-        (child.expect("/bin/sh starts"), events)
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    fn spawn(script: &str) -> (ChildGuard, Events) {
+        let mut events = Events::silent().expect("a queue");
+        (spawn_with(script, &mut events), events)
+    }
+
+    fn spawn_with(script: &str, events: &mut Events) -> ChildGuard {
+        ChildGuard::spawn(Role::Client, shell(script), Output::Protocol, None, events)
+            .expect("/bin/sh starts")
+    }
+
+    /// The first message of a child that may have ended since.
+    fn message(events: &mut Events) -> serde_json::Value {
+        let message = |event: &Event| match event {
+            Event::Message(_, message) => Some(Some(message.clone())),
+            Event::Exited(..) => Some(None),
+            _ => None,
+        };
+        loop {
+            match events.wait(LIMIT, message).expect("no other end") {
+                WaitOutcome::Got(Some(message)) => return message,
+                WaitOutcome::Got(None) => {}
+                WaitOutcome::TimedOut => panic!("no message"),
+            }
+        }
     }
 
     #[test]
@@ -244,11 +262,8 @@ mod tests {
             ),
             ("trap '' TERM; echo 1; while :; do sleep 0.05; done", "signal 9"),
         ] {
-            let (mut child, events) = spawn(script);
-            assert!(
-                matches!(events.recv(), Ok(Event::Message(Role::Client, _))),
-                "{script}: started"
-            );
+            let (mut child, mut events) = spawn(script);
+            message(&mut events);
             assert_eq!(
                 child.end().map(describe_status).as_deref(),
                 Some(expected),
@@ -259,32 +274,31 @@ mod tests {
 
     #[test]
     fn it_is_ended_in_haste_where_the_time_is_up() {
-        let (child, events) = spawn("trap '' TERM; echo 1; while :; do sleep 0.05; done");
-        assert!(matches!(events.recv(), Ok(Event::Message(..))));
-        let mut child = child.end_by(Some(Instant::now()));
+        let mut events = Events::silent().expect("a queue");
+        let mut child = spawn_with("trap '' TERM; echo 1; while :; do sleep 0.05; done", &mut events);
+        message(&mut events);
+        child.deadline = Some(Instant::now());
         assert_eq!(child.patience(), MIN_END_TIMEOUT);
         assert_eq!(child.end().map(describe_status).as_deref(), Some("signal 9"));
         assert!(
-            events.try_iter().any(|event| matches!(event, Event::Exited(..))),
+            matches!(events.wait_for_exit(child.id(), Duration::ZERO), Ok(true)),
             "its end is in the queue by then"
         );
 
-        let (child, _events) = spawn("cat >/dev/null");
-        let child = child.end_by(Some(Instant::now() + Duration::from_secs(3600)));
+        events.end_at(Instant::now() + Duration::from_secs(3600));
+        let child = spawn_with("cat >/dev/null", &mut events);
         assert_eq!(child.patience(), END_TIMEOUT);
     }
 
     #[test]
     fn what_it_started_goes_with_it() {
-        let (child, events) = spawn("sleep 1000 & echo $!; exit 0");
+        let (child, mut events) = spawn("sleep 1000 & echo $!; exit 0");
         // Its pid and the shell's end may arrive in either order.
-        let pid = events.iter().find_map(|event| match event {
-            Event::Message(_, pid) => pid
-                .as_i64()
-                .and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)),
-            _ => None,
-        });
-        let pid = pid.expect("the straggler's pid");
+        let pid = message(&mut events).as_i64().expect("a number");
+        let pid = i32::try_from(pid)
+            .ok()
+            .and_then(Pid::from_raw)
+            .expect("the straggler's pid");
         drop(child);
         // KILL is sent, not awaited: the straggler is init's to reap now.
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -308,15 +322,20 @@ mod tests {
             ("printf 7", "does not end"),
             ("exec >&-; cat >/dev/null", "end of file"),
         ] {
-            let (_child, events) = spawn(script);
-            let silence = events.iter().find_map(|event| match event {
-                Event::Silence(_, why) => Some(why),
+            let (_child, mut events) = spawn(script);
+            let closed = |event: &Event| match event {
+                Event::ProtocolClosed(_, why) => Some(Some(why.clone())),
+                Event::Exited(..) => Some(None),
                 _ => None,
-            });
-            assert!(
-                silence.as_deref().is_some_and(|why| why.contains(expected)),
-                "{script}: {silence:?}"
-            );
+            };
+            let why = loop {
+                match events.wait(LIMIT, closed).expect("no other end") {
+                    WaitOutcome::Got(Some(why)) => break why,
+                    WaitOutcome::Got(None) => {}
+                    WaitOutcome::TimedOut => panic!("{script}: the protocol stays open"),
+                }
+            };
+            assert!(why.contains(expected), "{script}: {why}");
         }
     }
 }

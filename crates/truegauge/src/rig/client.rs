@@ -47,13 +47,12 @@ pub(super) fn launch(
     trigger: &Trigger,
     places: &Placeholders<'_>,
     log: &Path,
-    events: &Events,
+    events: &mut Events,
 ) -> Result<ChildGuard, RunError> {
     let mut command = Command::new(binary);
     command.args(profile.arguments(trigger, places));
     command.envs(&profile.client.env);
-    ChildGuard::spawn(Role::Client, command, Output::Log, Some(log), events.sender())
-        .map(|child| child.end_by(events.deadline()))
+    ChildGuard::spawn(Role::Client, command, Output::Log, Some(log), events)
         .map_err(|error| RunError::Environment(format!("{error:#}")))
 }
 
@@ -67,7 +66,7 @@ impl Client {
         source: Option<&mut Source>,
         events: &mut Events,
     ) -> Result<Self> {
-        let leash = KillOnParentExit::on(child.id())?;
+        let leash = KillOnParentExit::on(child.pid())?;
         let shown = match (profile.client.control_socket, source) {
             (true, _) => surface_by_control(places.socket, events).map(Some),
             (false, Some(source)) => surface_from_outside(source, events).map(|()| None),
@@ -218,7 +217,7 @@ impl Client {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.pid()
     }
 
     /// Runs a shell command that may look for `CLIENT_PID` and `REPORTS`.
@@ -316,7 +315,7 @@ fn surface_from_outside(source: &mut Source, events: &mut Events) -> Result<(), 
         if Instant::now() > deadline {
             return Err(no_surface("its display channel was never opened"));
         }
-        events.pass(POLL_INTERVAL)?;
+        events.sleep(POLL_INTERVAL)?;
     }
 }
 
@@ -337,7 +336,7 @@ fn await_file(file: &Path, events: &mut Events) -> Result<(), RunError> {
                 file.display()
             )));
         }
-        events.pass(POLL_INTERVAL)?;
+        events.sleep(POLL_INTERVAL)?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::child::forward_messages;
-use super::events::{Event, Events, Role, WaitOutcome};
+use super::events::{Attachment, Event, Events, Role, WaitOutcome};
 use crate::error::RunError;
 
 /// How long a request may wait beyond the work that it asks for.
@@ -25,6 +25,7 @@ const EXIT_GRACE: Duration = Duration::from_secs(2);
 pub(crate) struct Control {
     stream: UnixStream,
     reader: Option<JoinHandle<()>>,
+    attachment: Attachment,
     next_id: u64,
 }
 
@@ -41,7 +42,7 @@ impl Control {
                         path.display()
                     )));
                 }
-                Err(_) => events.pass(RETRY_INTERVAL)?,
+                Err(_) => events.sleep(RETRY_INTERVAL)?,
             }
         };
         let reader = stream
@@ -49,14 +50,16 @@ impl Control {
             .map_err(|error| RunError::Environment(error.to_string()))?;
         // A client that never reads must not hold the harness.
         let _ = stream.set_write_timeout(Some(ANSWER_TIMEOUT));
-        let sender = events.sender();
-        let reader = thread::spawn(move || forward_messages(Role::Client, reader, &sender));
+        let attachment = events.attach(Role::Client);
+        let sender = attachment.sender();
+        let reader = thread::spawn(move || forward_messages(reader, &sender));
         let mut control = Self {
             stream,
             reader: Some(reader),
+            attachment,
             next_id: 1,
         };
-        let hello = json!({"client_name": "xtask", "protocol_version": "1.0"});
+        let hello = json!({"client_name": "truegauge", "protocol_version": "1.0"});
         control.request("hello", hello, Duration::ZERO, events)?;
         Ok(control)
     }
@@ -76,9 +79,12 @@ impl Control {
             return Err(broke(method, &error.to_string(), events));
         }
         let limit = work + ANSWER_TIMEOUT;
+        let connection = self.attachment.id();
         let answer = events.wait(limit, |event| match event {
-            Event::Message(Role::Client, message) if message["id"] == id => Some(Ok(message.clone())),
-            Event::Silence(Role::Client, why) => Some(Err(why.clone())),
+            Event::Message(from, message) if *from == connection && message["id"] == id => {
+                Some(Ok(message.clone()))
+            }
+            Event::ProtocolClosed(from, why) if *from == connection => Some(Err(why.clone())),
             _ => None,
         })?;
         match answer {
@@ -97,7 +103,7 @@ impl Control {
 
 /// A client that died closed its socket first: its end says more, and so does its source's.
 fn broke(method: &str, why: &str, events: &mut Events) -> RunError {
-    match events.pass(EXIT_GRACE) {
+    match events.sleep(EXIT_GRACE) {
         Err(stop) => stop,
         Ok(()) => RunError::Client(format!(
             "the client's control socket broke during `{method}`: {why}"

@@ -1,8 +1,9 @@
 //! Everything that can happen to a run, in one queue: a wait for anything notices an interrupt and a death too.
 
+use std::collections::BTreeSet;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -42,15 +43,84 @@ impl Role {
     }
 }
 
+/// One child process, or one connection to it. An id is never used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ChildId(u64);
+
 /// One thing that happened.
 #[derive(Debug)]
 pub(crate) enum Event {
     Interrupted,
-    Exited(Role, String),
+    Exited(ChildId, Role, String),
     /// A line of JSON from a child's protocol: the source's standard output, the client's control socket.
-    Message(Role, Value),
-    /// A child's protocol broke: end-of-file or something that is no JSON.
-    Silence(Role, String),
+    Message(ChildId, Value),
+    /// A child's protocol broke: end-of-file or a line that is not JSON.
+    ProtocolClosed(ChildId, String),
+}
+
+impl Event {
+    fn child(&self) -> Option<ChildId> {
+        match self {
+            Self::Interrupted => None,
+            Self::Exited(child, ..) | Self::Message(child, _) | Self::ProtocolClosed(child, _) => {
+                Some(*child)
+            }
+        }
+    }
+}
+
+type Attached = Arc<Mutex<BTreeSet<ChildId>>>;
+
+/// A child's place in the queue: events of a child that is detached are ignored, so that the end of a child that was
+/// asked to end is never taken for the end of a later one. Detaches when dropped.
+pub(crate) struct Attachment {
+    id: ChildId,
+    role: Role,
+    queue: Sender<Event>,
+    attached: Attached,
+}
+
+impl Attachment {
+    pub(crate) fn id(&self) -> ChildId {
+        self.id
+    }
+
+    pub(crate) fn sender(&self) -> ChildSender {
+        ChildSender {
+            id: self.id,
+            role: self.role,
+            queue: self.queue.clone(),
+        }
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        let mut attached = self.attached.lock().unwrap_or_else(PoisonError::into_inner);
+        attached.remove(&self.id);
+    }
+}
+
+/// Sends the events of one child. A queue that is gone takes none.
+#[derive(Clone)]
+pub(crate) struct ChildSender {
+    id: ChildId,
+    role: Role,
+    queue: Sender<Event>,
+}
+
+impl ChildSender {
+    pub(crate) fn exited(&self, status: String) {
+        let _ = self.queue.send(Event::Exited(self.id, self.role, status));
+    }
+
+    pub(crate) fn message(&self, message: Value) {
+        let _ = self.queue.send(Event::Message(self.id, message));
+    }
+
+    pub(crate) fn protocol_closed(&self, reason: String) {
+        let _ = self.queue.send(Event::ProtocolClosed(self.id, reason));
+    }
 }
 
 /// What a wait came to.
@@ -67,6 +137,8 @@ const EXIT_GRACE: Duration = Duration::from_millis(500);
 pub(crate) struct Events {
     sender: Sender<Event>,
     receiver: Receiver<Event>,
+    attached: Attached,
+    last_id: u64,
     interrupted: bool,
     deadline: Option<Instant>,
     reporter: Arc<dyn Reporter>,
@@ -88,6 +160,8 @@ impl Events {
         Ok(Self {
             sender,
             receiver,
+            attached: Attached::default(),
+            last_id: 0,
             interrupted: false,
             deadline: None,
             reporter,
@@ -126,15 +200,23 @@ impl Events {
         self.deadline
     }
 
-    /// Forgets what children said that have ended since, so that others can take their roles. An interrupt is kept.
-    pub(crate) fn forget_the_ended(&mut self) {
-        for event in self.receiver.try_iter() {
-            self.interrupted |= matches!(event, Event::Interrupted);
+    /// Gives a child, or a connection to one, its place in the queue.
+    pub(crate) fn attach(&mut self, role: Role) -> Attachment {
+        self.last_id += 1;
+        let id = ChildId(self.last_id);
+        let mut attached = self.attached.lock().unwrap_or_else(PoisonError::into_inner);
+        attached.insert(id);
+        Attachment {
+            id,
+            role,
+            queue: self.sender.clone(),
+            attached: Arc::clone(&self.attached),
         }
     }
 
-    pub(crate) fn sender(&self) -> Sender<Event> {
-        self.sender.clone()
+    fn is_attached(&self, child: ChildId) -> bool {
+        let attached = self.attached.lock().unwrap_or_else(PoisonError::into_inner);
+        attached.contains(&child)
     }
 
     /// Waits until `pick` takes an event. An interrupt, and the end of a child that `pick` does not expect, end the
@@ -159,24 +241,27 @@ impl Events {
                 Err(RecvTimeoutError::Timeout) => return Ok(WaitOutcome::TimedOut),
                 Err(RecvTimeoutError::Disconnected) => unreachable!("the queue holds a sender itself"),
             };
+            if event.child().is_some_and(|child| !self.is_attached(child)) {
+                continue;
+            }
             if let Some(picked) = pick(&event) {
                 return Ok(WaitOutcome::Got(picked));
             }
             match event {
                 Event::Interrupted => self.interrupted = true,
-                Event::Exited(role, status) => return Err(self.blame(role, &status)),
-                Event::Message(..) | Event::Silence(..) => {}
+                Event::Exited(_, role, status) => return Err(self.attribute_exit(role, &status)),
+                Event::Message(..) | Event::ProtocolClosed(..) => {}
             }
         }
     }
 
     /// A client that loses its server ends, too, and its end may be noticed first: the source's explains it.
-    fn blame(&self, role: Role, status: &str) -> RunError {
+    fn attribute_exit(&self, role: Role, status: &str) -> RunError {
         if role == Role::Client {
             let deadline = Instant::now() + EXIT_GRACE;
             let left = || deadline.saturating_duration_since(Instant::now());
             while let Ok(event) = self.receiver.recv_timeout(left()) {
-                if let Event::Exited(server @ (Role::Source | Role::Guest), status) = event {
+                if let Event::Exited(_, server @ (Role::Source | Role::Guest), status) = event {
                     return server.dies(&status);
                 }
             }
@@ -187,12 +272,12 @@ impl Events {
     /// Waits for the answer to a request: its result, or what went wrong.
     pub(crate) fn answer(
         &mut self,
-        role: Role,
+        child: ChildId,
         id: u64,
         limit: Duration,
     ) -> Result<WaitOutcome<Result<Value, String>>, RunError> {
         self.wait(limit, |event| match event {
-            Event::Message(who, answer) if *who == role && answer["id"] == id => {
+            Event::Message(who, answer) if *who == child && answer["id"] == id => {
                 Some(if answer["ok"] == true {
                     Ok(answer["result"].clone())
                 } else {
@@ -204,13 +289,13 @@ impl Events {
     }
 
     /// Waits for the end of a child that is expected to end; `false` when it has not after `limit`.
-    pub(crate) fn ended(&mut self, role: Role, limit: Duration) -> Result<bool, RunError> {
-        let ended = |event: &Event| matches!(event, Event::Exited(who, _) if *who == role).then_some(());
+    pub(crate) fn wait_for_exit(&mut self, child: ChildId, limit: Duration) -> Result<bool, RunError> {
+        let ended = |event: &Event| matches!(event, Event::Exited(who, ..) if *who == child).then_some(());
         Ok(matches!(self.wait(limit, ended)?, WaitOutcome::Got(())))
     }
 
     /// Lets time pass, unless something ends the run.
-    pub(crate) fn pass(&mut self, time: Duration) -> Result<(), RunError> {
+    pub(crate) fn sleep(&mut self, time: Duration) -> Result<(), RunError> {
         self.wait(time, |_| None::<()>).map(drop)
     }
 }
@@ -219,46 +304,37 @@ impl Events {
 mod tests {
     use super::*;
 
+    const LONG: Duration = Duration::from_secs(10);
+
     #[test]
     fn a_wait_takes_what_it_expects_and_fails_on_what_it_does_not() {
         let mut events = Events::silent().expect("a queue");
-        let long = Duration::from_secs(10);
-        events
-            .sender()
-            .send(Event::Message(Role::Source, serde_json::json!(7)))
-            .expect("queued");
-        let seven = |event: &Event| matches!(event, Event::Message(Role::Source, v) if v == 7).then_some(7);
-        assert!(matches!(events.wait(long, seven), Ok(WaitOutcome::Got(7))));
+        let source = events.attach(Role::Source);
+        source.sender().message(serde_json::json!(7));
+        let seven = |event: &Event| matches!(event, Event::Message(_, value) if value == 7).then_some(7);
+        assert!(matches!(events.wait(LONG, seven), Ok(WaitOutcome::Got(7))));
 
-        events
-            .sender()
-            .send(Event::Exited(Role::Client, "exit status: 9".to_owned()))
-            .expect("queued");
-        let Err(RunError::Client(why)) = events.pass(long) else {
+        let client = events.attach(Role::Client);
+        client.sender().exited("exit status: 9".to_owned());
+        let Err(RunError::Client(why)) = events.sleep(LONG) else {
             panic!("a dead client ends the wait")
         };
         assert!(why.contains("exit status: 9"), "{why}");
 
-        let both = [(Role::Client, "exit status 1"), (Role::Source, "signal 9")];
-        for (role, status) in both {
-            let ended = Event::Exited(role, status.to_owned());
-            events.sender().send(ended).expect("queued");
-        }
-        let Err(RunError::Environment(why)) = events.pass(long) else {
+        client.sender().exited("exit status 1".to_owned());
+        source.sender().exited("signal 9".to_owned());
+        let Err(RunError::Environment(why)) = events.sleep(LONG) else {
             panic!("the source's end explains the client's")
         };
         assert!(why.contains("signal 9"), "{why}");
 
-        events
-            .sender()
-            .send(Event::Exited(Role::Source, "signal: 9".to_owned()))
-            .expect("queued");
-        assert!(matches!(events.pass(long), Err(RunError::Environment(_))));
+        source.sender().exited("signal: 9".to_owned());
+        assert!(matches!(events.sleep(LONG), Err(RunError::Environment(_))));
 
-        events.sender().send(Event::Interrupted).expect("queued");
-        assert!(matches!(events.pass(long), Err(RunError::Interrupted)));
+        events.sender.send(Event::Interrupted).expect("queued");
+        assert!(matches!(events.sleep(LONG), Err(RunError::Interrupted)));
         assert!(
-            matches!(events.pass(long), Err(RunError::Interrupted)),
+            matches!(events.sleep(LONG), Err(RunError::Interrupted)),
             "an interrupt is never forgotten"
         );
     }
@@ -273,16 +349,21 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_child_that_was_ended_is_forgotten_and_an_interrupt_is_not() {
+    fn events_of_a_child_whose_guard_is_gone_are_ignored() {
         let mut events = Events::silent().expect("a queue");
-        let ended = Event::Exited(Role::Client, "signal 9".to_owned());
-        events.sender().send(ended).expect("queued");
-        events.forget_the_ended();
-        assert!(events.pass(Duration::ZERO).is_ok());
+        let former = events.attach(Role::Client);
+        former.sender().exited("signal 9".to_owned());
+        former.sender().protocol_closed("end of file".to_owned());
+        drop(former);
+        assert!(events.sleep(Duration::ZERO).is_ok());
 
-        events.sender().send(Event::Interrupted).expect("queued");
-        events.forget_the_ended();
-        assert!(matches!(events.pass(Duration::ZERO), Err(RunError::Interrupted)));
+        let next = events.attach(Role::Client);
+        assert!(matches!(
+            events.wait_for_exit(next.id(), Duration::from_millis(1)),
+            Ok(false)
+        ));
+        next.sender().exited("exit status 0".to_owned());
+        assert!(matches!(events.wait_for_exit(next.id(), LONG), Ok(true)));
     }
 
     #[test]
@@ -290,11 +371,11 @@ mod tests {
         let mut events = Events::silent().expect("a queue");
         events.end_at(Instant::now() + Duration::from_millis(1));
         assert!(matches!(
-            events.pass(Duration::from_secs(3600)),
+            events.sleep(Duration::from_secs(3600)),
             Err(RunError::TimeUp)
         ));
         assert!(matches!(
-            events.pass(Duration::from_secs(1)),
+            events.sleep(Duration::from_secs(1)),
             Err(RunError::TimeUp)
         ));
     }

@@ -64,11 +64,10 @@ pub(crate) fn raise_descriptor_limit() {
 
 fn run_to_end(
     child: &mut ChildGuard,
-    role: Role,
     limit: Duration,
     events: &mut Events,
 ) -> Result<Option<ExitStatus>, RunError> {
-    Ok(if events.ended(role, limit)? {
+    Ok(if events.wait_for_exit(child.id(), limit)? {
         child.wait(STATUS_TIMEOUT)
     } else {
         None
@@ -85,9 +84,8 @@ fn preflight(binary: &Path, arguments: &[String], events: &mut Events) -> Result
     let mut command = Command::new(binary);
     command.args(arguments);
     events.starting(&command);
-    let mut trial = ChildGuard::spawn(Role::Trial, command, Output::Inherited, None, events.sender())?
-        .end_by(events.deadline());
-    match run_to_end(&mut trial, Role::Trial, PREFLIGHT_TIMEOUT, events)? {
+    let mut trial = ChildGuard::spawn(Role::Trial, command, Output::Inherited, None, events)?;
+    match run_to_end(&mut trial, PREFLIGHT_TIMEOUT, events)? {
         Some(status) if status.success() => Ok(()),
         Some(status) => Err(RunError::Client(format!(
             "the client's {shown} ended with {}",
@@ -195,7 +193,7 @@ impl Rig {
         }
         let log = parts.client_log();
         let child = client::launch(parts.client_binary, &profile, &trigger, &places, &log, events)?;
-        let pid = child.id();
+        let pid = child.pid();
         events.doing(&format!("client: pid {pid}, log {}", shown_path(&log)));
         let observer = Watch::begin(pid);
         let source = server.as_mut().and_then(Server::observed);

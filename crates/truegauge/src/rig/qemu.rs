@@ -58,7 +58,7 @@ impl Qemu {
                 Err(StartError {
                     cause: Cause::PortInUse,
                     ..
-                }) if attempt < PORTS_TRIED => events.forget_the_ended(),
+                }) if attempt < PORTS_TRIED => {}
                 started => return started.map_err(|failed| failed.error.into()),
             }
         }
@@ -103,12 +103,11 @@ impl Qemu {
         ]);
         command.args(["-qmp", &format!("unix:{},server=on,wait=off", inside("monitor"))]);
         events.starting(&command);
-        let child = ChildGuard::spawn(Role::Guest, command, Output::Log, Some(log), events.sender())
-            .map_err(|error| missing(&error))?
-            .end_by(events.deadline());
+        let child = ChildGuard::spawn(Role::Guest, command, Output::Log, Some(log), events)
+            .map_err(|error| missing(&error))?;
         let leash =
-            KillOnParentExit::on(child.id()).map_err(|error| RunError::Environment(format!("{error:#}")))?;
-        events.doing(&format!("qemu: pid {}, log {}", child.id(), shown_path(log)));
+            KillOnParentExit::on(child.pid()).map_err(|error| RunError::Environment(format!("{error:#}")))?;
+        events.doing(&format!("qemu: pid {}, log {}", child.pid(), shown_path(log)));
         let (monitor, version) = greet(&socket, events).map_err(|stop| explain(stop, log))?;
         check_reachable(&format!("127.0.0.1:{port}")).map_err(|stop| explain(stop, log))?;
         Ok(Self {
@@ -176,7 +175,7 @@ fn greet(socket: &Path, events: &mut Events) -> Result<(BufReader<UnixStream>, S
                     "QEMU did not open its monitor within {LIMIT:?}: {error}"
                 )));
             }
-            Err(_) => events.pass(RETRY_INTERVAL)?,
+            Err(_) => events.sleep(RETRY_INTERVAL)?,
         }
     };
     let _ = stream.set_read_timeout(Some(LIMIT));

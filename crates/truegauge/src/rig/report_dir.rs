@@ -79,7 +79,7 @@ impl ReportDir {
                 ))
                 .into());
             }
-            events.pass(POLL_INTERVAL)?;
+            events.sleep(POLL_INTERVAL)?;
         };
         let appeared_ns = monotonic_ns();
         if whole == Whole::InPlace {
@@ -116,7 +116,7 @@ fn await_whole(path: &Path, events: &mut Events) -> Result<()> {
                 let error = anyhow::Error::from(error);
                 return Err(RunError::Client(format!("a report that never became whole: {error:#}")).into());
             }
-            Err(_) => events.pass(POLL_INTERVAL)?,
+            Err(_) => events.sleep(POLL_INTERVAL)?,
         }
     }
 }

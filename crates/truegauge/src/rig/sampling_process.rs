@@ -37,17 +37,14 @@ impl SamplingProcess {
             command,
             Output::Protocol,
             Some(log),
-            events.sender(),
+            events,
         );
         let child = child.map_err(|error| RunError::Environment(format!("{error:#}")))?;
-        Ok(Self {
-            child: child.end_by(events.deadline()),
-            next_id: 1,
-        })
+        Ok(Self { child, next_id: 1 })
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.pid()
     }
 
     /// Asks, and waits for the answer.
@@ -64,7 +61,7 @@ impl SamplingProcess {
         self.child
             .send_line(&line)
             .map_err(|error| refused(format!("{error:#}")))?;
-        match events.answer(Role::SamplingProcess, id, LIMIT)? {
+        match events.answer(self.child.id(), id, LIMIT)? {
             WaitOutcome::Got(answer) => answer.map_err(refused),
             WaitOutcome::TimedOut => Err(refused(format!("no answer within {LIMIT:?}"))),
         }
@@ -73,7 +70,7 @@ impl SamplingProcess {
     /// Lets it end, as it does at end-of-file.
     pub(crate) fn end(mut self, events: &mut Events) -> Result<(), RunError> {
         self.child.close();
-        let ended = events.ended(Role::SamplingProcess, LIMIT)?;
+        let ended = events.wait_for_exit(self.child.id(), LIMIT)?;
         self.child.end();
         if ended {
             Ok(())

@@ -49,17 +49,11 @@ impl Source {
     }
 
     fn start(command: Command, log: &Path, events: &mut Events) -> Result<Self> {
-        let child = ChildGuard::spawn(
-            Role::Source,
-            command,
-            Output::Protocol,
-            Some(log),
-            events.sender(),
-        )?
-        .end_by(events.deadline());
-        events.doing(&format!("source: pid {}, log {}", child.id(), shown_path(log)));
+        let child = ChildGuard::spawn(Role::Source, command, Output::Protocol, Some(log), events)?;
+        let id = child.id();
+        events.doing(&format!("source: pid {}, log {}", child.pid(), shown_path(log)));
         let listening = events.wait(LIMIT, |event| match event {
-            Event::Message(Role::Source, message) if message["event"] == "listening" => {
+            Event::Message(from, message) if *from == id && message["event"] == "listening" => {
                 message["port"].as_u64()
             }
             _ => None,
@@ -116,7 +110,7 @@ impl Source {
         self.next_id += 1;
         self.child
             .send_line(&json!({"id": id, "method": method, "params": params}).to_string())?;
-        match events.answer(Role::Source, id, LIMIT)? {
+        match events.answer(self.child.id(), id, LIMIT)? {
             WaitOutcome::Got(Ok(result)) => Ok(result),
             WaitOutcome::Got(Err(why)) => {
                 Err(RunError::Environment(format!("the SPICE source refused `{method}`: {why}")).into())

@@ -63,7 +63,7 @@ fn compare(bench: &mut Bench<'_>, tracked: &[Tracked]) -> Result<Comparison> {
     let deadline = Instant::now() + SETTLE;
     let mut after = looker.look(&mut quiet, bench.events)?;
     while after.readings != before.readings && Instant::now() < deadline {
-        bench.events.pass(BETWEEN_LOOKS)?;
+        bench.events.sleep(BETWEEN_LOOKS)?;
         after = looker.look(&mut quiet, bench.events)?;
     }
     bench.note(tracked, "after", u64::from(SAMPLES + BIRTHS), &after)?;

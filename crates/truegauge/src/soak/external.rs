@@ -63,7 +63,7 @@ pub(crate) fn run(plan: &Plan<'_>, events: &mut Events) -> Result<Outside> {
         "{pairs} pairs of blocks of {:.1} s, a report in one of each pair",
         block.as_secs_f64()
     ));
-    events.pass(SETTLE)?;
+    events.sleep(SETTLE)?;
     let design = Design {
         seed: plan.seed,
         operation: "report".to_owned(),
@@ -78,7 +78,7 @@ pub(crate) fn run(plan: &Plan<'_>, events: &mut Events) -> Result<Outside> {
             report(&mut rig, events)?;
         }
         let rest = ends.saturating_duration_since(Instant::now()).max(SETTLE);
-        events.pass(rest)?;
+        events.sleep(rest)?;
         experiment.record(look(&rig, &tracked));
     }
     let conduct = Conduct {
@@ -87,7 +87,6 @@ pub(crate) fn run(plan: &Plan<'_>, events: &mut Events) -> Result<Outside> {
     };
     // How a client ends is for `verify` to judge.
     rig.kill();
-    events.forget_the_ended();
     Ok(Outside {
         analysis: Analysis::of(&experiment, conduct),
         at_most,

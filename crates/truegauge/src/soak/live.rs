@@ -195,7 +195,6 @@ impl Bench<'_> {
         let overdue = session.overdue();
         // At once, whatever state it is in: how a client ends is for `verify` to judge.
         rig.kill();
-        self.events.forget_the_ended();
         match outcome {
             Ok((course, ended)) => Ok((Some(course.judged()), ended)),
             Err(error) => early(error, overdue).map(|ended| (None, ended)),

@@ -107,7 +107,7 @@ impl Looker {
                 });
             }
             attempts += 1;
-            events.pass(BETWEEN_ATTEMPTS)?;
+            events.sleep(BETWEEN_ATTEMPTS)?;
         }
     }
 }

@@ -86,7 +86,6 @@ impl Soak<'_> {
         let Some(plan) = self.live.as_ref().filter(|_| exact.verdict == Verdict::Clean) else {
             return Ok(Outcome::of_exact(exact));
         };
-        events.forget_the_ended();
         let live = live::run(
             &mut live::Bench {
                 plan,

@@ -312,7 +312,7 @@ impl<'a, 'b> Session<'a, 'b> {
         let requests = self.bench.plan.operation.requests(pace.operations.get());
         for request in 0..requests {
             if request > 0 {
-                self.bench.events.pass(pace.operation)?;
+                self.bench.events.sleep(pace.operation)?;
             }
             self.ask(|session| client.census(session.bench.events))?;
         }
@@ -324,9 +324,9 @@ impl<'a, 'b> Session<'a, 'b> {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             if left <= KEEP_WARM {
-                return self.bench.events.pass(left);
+                return self.bench.events.sleep(left);
             }
-            self.bench.events.pass(KEEP_WARM.min(left - pace.settle))?;
+            self.bench.events.sleep(KEEP_WARM.min(left - pace.settle))?;
             self.ask(|session| client.census(session.bench.events))?;
         }
     }
