@@ -1,8 +1,5 @@
-//! The quiet process, built to leak what `RUNTIME_METRICS_FAULT` names: the positive control of `cargo xtask soak`.
-
-#[path = "quiet.rs"]
-mod quiet;
+//! The positive control of the soak: leaks what `RUNTIME_METRICS_FAULT` names.
 
 fn main() -> std::io::Result<()> {
-    quiet::main()
+    sampling_process::run()
 }
