@@ -340,7 +340,7 @@ mod tests {
 
     #[test]
     fn what_a_cache_holds_is_given_back() {
-        let descriptors = || crate::census().descriptors.expect("counted");
+        let descriptors = || crate::resource_counts().descriptors.expect("counted");
         let before = descriptors();
         let injector = Injector::start(fault("descriptor,units=50,trim_ms=1"));
         injector.on_sample();

@@ -26,13 +26,13 @@
 //!
 //! Linux and macOS; elsewhere [`RuntimeMetrics::Unavailable`], with a reason.
 
-mod census;
 #[cfg(feature = "fault-injection")]
 mod fault_injection;
 #[cfg_attr(not(any(target_os = "linux", target_os = "macos")), allow(dead_code))]
 // Only backends name threads.
 mod name;
 mod report;
+mod resource_counts;
 mod sampler;
 #[cfg_attr(not(any(target_os = "linux", target_os = "macos")), allow(dead_code))] // Only backends take them.
 mod snapshot;
@@ -54,8 +54,8 @@ use macos as platform;
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 use unavailable as platform;
 
-pub use census::{Census, PortNames, census};
 pub use report::{ProcessMetrics, ProcessReport, RuntimeMetrics, ThreadMetrics, Unavailable};
+pub use resource_counts::{PortNames, ResourceCounts, resource_counts};
 pub use sampler::Sampler;
 pub use uptime::init_at_startup;
 

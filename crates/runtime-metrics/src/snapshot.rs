@@ -34,7 +34,7 @@ pub(crate) struct ThreadReading {
 pub(crate) struct Snapshot {
     /// Just before the threads were listed, on the readings' clock: a thread that is not among them is younger.
     pub(crate) listed_at_ns: u64,
-    /// Ascending by tid, each once: see [`Self::put_in_order`].
+    /// Ascending by tid, each once: see [`Self::sort_by_tid`].
     pub(crate) threads: Vec<ThreadReading>,
     /// Read *after* the threads' clocks, so that it never lags behind their sum.
     pub(crate) process_cpu: Reading<CpuReading>,
@@ -44,7 +44,7 @@ pub(crate) struct Snapshot {
 
 /// What is read at the end of the window alone.
 #[derive(Debug, Clone)]
-pub(crate) struct AtEnd {
+pub(crate) struct EndReadings {
     pub(crate) rss_kb: Reading<u64>,
     pub(crate) vm_size_kb: Reading<u64>,
     /// `None` where the platform has no such notion.
@@ -66,7 +66,7 @@ impl Snapshot {
 
     /// Sorts threads that came in any order. Should a tid be there twice, either counts.
     #[cfg(any(test, target_os = "macos"))]
-    pub(crate) fn put_in_order(&mut self) {
+    pub(crate) fn sort_by_tid(&mut self) {
         self.threads.sort_unstable_by_key(|thread| thread.tid);
         self.threads.dedup_by_key(|thread| thread.tid);
     }
@@ -90,10 +90,10 @@ impl Snapshot {
 
 /// Makes the report tell what happened between two snapshots. Fails only when neither the window nor anything in it
 /// can be told, and then says nothing of what the report holds.
-pub(crate) fn difference(
+pub(crate) fn report_between(
     before: &Snapshot,
     after: &Snapshot,
-    at_end: AtEnd,
+    end_readings: EndReadings,
     asked: Duration,
     report: &mut ProcessReport,
 ) -> Result<(), String> {
@@ -112,13 +112,13 @@ pub(crate) fn difference(
         .and_then(|(start, end)| process_percent(start, end, lag_ns));
     report.process = ProcessMetrics {
         cpu_percent: missing.unless(process_cpu, || "process.cpu_percent".to_owned()),
-        rss_kb: missing.unless(at_end.rss_kb, || "process.rss_kb".to_owned()),
-        vm_size_kb: missing.unless(at_end.vm_size_kb, || "process.vm_size_kb".to_owned()),
-        footprint_kb: at_end
+        rss_kb: missing.unless(end_readings.rss_kb, || "process.rss_kb".to_owned()),
+        vm_size_kb: missing.unless(end_readings.vm_size_kb, || "process.vm_size_kb".to_owned()),
+        footprint_kb: end_readings
             .footprint_kb
             .and_then(|footprint| missing.unless(footprint, || "process.footprint_kb".to_owned())),
         uptime_secs: missing
-            .unless(at_end.uptime, || "process.uptime_secs".to_owned())
+            .unless(end_readings.uptime, || "process.uptime_secs".to_owned())
             .map(|uptime| uptime.as_secs_f64()),
     };
 
@@ -249,8 +249,8 @@ mod tests {
         }
     }
 
-    fn at_end() -> AtEnd {
-        AtEnd {
+    fn end_readings() -> EndReadings {
+        EndReadings {
             rss_kb: Ok(100),
             vm_size_kb: Ok(200),
             footprint_kb: None,
@@ -260,7 +260,14 @@ mod tests {
 
     fn report(before: Snapshot, after: Snapshot) -> ProcessReport {
         let mut report = ProcessReport::empty();
-        difference(&before, &after, at_end(), Duration::from_secs(2), &mut report).expect("a report");
+        report_between(
+            &before,
+            &after,
+            end_readings(),
+            Duration::from_secs(2),
+            &mut report,
+        )
+        .expect("a report");
         report
     }
 
@@ -364,7 +371,7 @@ mod tests {
                 thread(9, cpu(2, 100)),
             ],
         );
-        after.put_in_order();
+        after.sort_by_tid();
         let report = report(snapshot(cpu(0, 0), vec![]), after);
         assert_eq!(percents(&report), [(3, Some(1.0)), (9, Some(2.0))]);
     }
@@ -373,28 +380,29 @@ mod tests {
     fn nothing_of_an_earlier_report_stays_in_one_that_is_filled_again() {
         let at = |ns, threads| snapshot(cpu(ns, ns), threads);
         let mut report = ProcessReport::empty();
-        let mut fill = |before: &Snapshot, after: &Snapshot, at_end| {
-            difference(before, after, at_end, Duration::from_secs(1), &mut report).expect("a report");
+        let mut fill = |before: &Snapshot, after: &Snapshot, end_readings| {
+            report_between(before, after, end_readings, Duration::from_secs(1), &mut report)
+                .expect("a report");
             report.clone()
         };
         let nameless = ThreadReading {
             name: Some(Err("no comm".to_owned())),
             ..thread(1, Err("refused".to_owned()))
         };
-        let refused = AtEnd {
+        let refused = EndReadings {
             rss_kb: Err("no statm".to_owned()),
             footprint_kb: Some(Ok(1)),
-            ..at_end()
+            ..end_readings()
         };
         let many = at(100, vec![nameless, thread(2, cpu(9, 90)), thread(30, cpu(9, 90))]);
         let first = fill(&at(0, vec![]), &many, refused);
         assert_eq!((first.threads.len(), first.missing.len()), (3, 3));
 
         let later = at(200, vec![thread(1, cpu(10, 190)), thread(4, cpu(20, 190))]);
-        let again = fill(&at(100, vec![thread(1, cpu(0, 90))]), &later, at_end());
+        let again = fill(&at(100, vec![thread(1, cpu(0, 90))]), &later, end_readings());
         let mut fresh = ProcessReport::empty();
         let start = at(100, vec![thread(1, cpu(0, 90))]);
-        difference(&start, &later, at_end(), Duration::from_secs(1), &mut fresh).expect("a report");
+        report_between(&start, &later, end_readings(), Duration::from_secs(1), &mut fresh).expect("a report");
         assert_eq!(again, fresh);
         let names: Vec<_> = again
             .threads
@@ -411,14 +419,14 @@ mod tests {
         before.process_cpu = refused();
         let mut after = snapshot(cpu(10, 100), vec![thread(1, cpu(9, 100)), thread(2, cpu(1, 100))]);
         after.threads[1].name = Some(Err("no comm".to_owned()));
-        let at_end = AtEnd {
+        let end_readings = EndReadings {
             rss_kb: Err("no statm".to_owned()),
             vm_size_kb: Err("no statm".to_owned()),
             footprint_kb: Some(Err("flavor refused".to_owned())),
             uptime: Err("never started".to_owned()),
         };
         let mut report = ProcessReport::empty();
-        difference(&before, &after, at_end, Duration::ZERO, &mut report).expect("a report");
+        report_between(&before, &after, end_readings, Duration::ZERO, &mut report).expect("a report");
         let expected = [
             ("process.cpu_percent", "at the start of the window: refused"),
             ("process.footprint_kb", "flavor refused"),
@@ -450,7 +458,8 @@ mod tests {
             (snapshot(Err(String::new()), vec![]), still(5), "no CPU clock"),
         ] {
             let mut report = ProcessReport::empty();
-            let error = difference(&before, &after, at_end(), Duration::ZERO, &mut report).expect_err(reason);
+            let error = report_between(&before, &after, end_readings(), Duration::ZERO, &mut report)
+                .expect_err(reason);
             assert!(error.contains(reason), "{error}");
         }
     }

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
-use runtime_metrics::{ProcessReport, RuntimeMetrics, census, init_at_startup, sample};
+use runtime_metrics::{ProcessReport, RuntimeMetrics, init_at_startup, resource_counts, sample};
 
 /// Figures that a system which is only compatible with macOS may lack. It must say so.
 const NOT_EVERYWHERE: &[&str] = &["process.footprint_kb"];
@@ -113,10 +113,10 @@ fn test_macos_sample_returns_populated_variant() {
 }
 
 #[test]
-fn the_census_counts_something_or_says_why_not() {
-    let census = census();
-    println!("{census:#?}");
-    let json = serde_json::to_value(&census).expect("JSON");
+fn every_resource_is_counted_or_missing_with_a_reason() {
+    let counts = resource_counts();
+    println!("{counts:#?}");
+    let json = serde_json::to_value(&counts).expect("JSON");
     for field in [
         "descriptors",
         "threads",
@@ -130,16 +130,16 @@ fn the_census_counts_something_or_says_why_not() {
     ] {
         assert_ne!(
             json.get(field).is_some(),
-            census.missing.contains_key(field),
+            counts.missing.contains_key(field),
             "{field}: {json}"
         );
     }
-    assert!(census.threads.is_some_and(|threads| threads >= 2), "{census:?}");
+    assert!(counts.threads.is_some_and(|threads| threads >= 2), "{counts:?}");
     assert!(
-        census.descriptors.is_none_or(|descriptors| descriptors >= 1),
-        "{census:?}"
+        counts.descriptors.is_none_or(|descriptors| descriptors >= 1),
+        "{counts:?}"
     );
-    if let Some(names) = census.port_names {
+    if let Some(names) = counts.port_names {
         let typed = names.send + names.receive + names.send_receive + names.send_once + names.port_set;
         assert!(
             names.send >= 2 && typed + names.dead_names <= names.total,

@@ -1,4 +1,4 @@
-//! Sampling leaves nothing behind: counted by the census, on a quiet process.
+//! Sampling leaks nothing: the resource counts of an otherwise idle process stay the same.
 //!
 //! One test alone, because it counts what the whole process holds.
 #![cfg(any(target_os = "linux", target_os = "macos"))]
@@ -8,12 +8,12 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use runtime_metrics::{Census, PortNames, RuntimeMetrics, census, sample};
+use runtime_metrics::{PortNames, ResourceCounts, RuntimeMetrics, resource_counts, sample};
 
 const SAMPLES: usize = 200;
-const BIRTHS: usize = 50;
+const CHURNED_THREADS: usize = 50;
 const PARKED: usize = 12;
-const PATIENCE: Duration = Duration::from_secs(30);
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What must be the same to the unit. Not memory: that moves by itself.
 #[derive(Debug, PartialEq)]
@@ -28,7 +28,7 @@ struct Exact {
 }
 
 fn exact() -> Exact {
-    let Census {
+    let ResourceCounts {
         descriptors,
         threads,
         mappings,
@@ -38,7 +38,7 @@ fn exact() -> Exact {
         release_failures,
         missing,
         ..
-    } = census();
+    } = resource_counts();
     // A system that is only compatible with macOS may lack some of them.
     println!("missing: {missing:?}");
     Exact {
@@ -52,10 +52,9 @@ fn exact() -> Exact {
     }
 }
 
-/// The census, once it is this one; or else the last one there was patience for. Threads that were joined may
-/// take a while to be gone.
+/// The counts once they equal `expected`, or the last ones before the timeout. The kernel may remove joined threads late.
 fn settled(expected: &Exact) -> Exact {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + SETTLE_TIMEOUT;
     loop {
         let now = exact();
         if now == *expected || Instant::now() > deadline {
@@ -73,7 +72,7 @@ fn sample_once() {
 /// What is put to the test: samples among threads that stay, and samples among threads that come and go.
 fn work() {
     (0..SAMPLES).for_each(|_| sample_once());
-    for _ in 0..BIRTHS {
+    for _ in 0..CHURNED_THREADS {
         let (park, unpark) = channel::<()>();
         let passing = std::thread::spawn(move || unpark.recv().is_err());
         sample_once();

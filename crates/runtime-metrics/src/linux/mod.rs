@@ -2,26 +2,26 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `roll` | who is there |
+//! | `thread_source` | the list of threads |
 //! | `folder` | `/proc/self/task`, kept open |
 //! | `clock` | the kernel's clocks |
 //! | `tasks` | what threads used, from the best source there is |
 //! | `names` | names, kept while they cannot have changed |
 //! | `procfs` | the formats of files |
-//! | `census` | what the process holds |
+//! | `resource_counts` | what the process holds |
 //!
 //! What is kept between samples is worth the most system calls: with N threads that idle, a sample makes 2N + 9 of
 //! them, 2N to read the clocks.
 
-mod census;
 mod clock;
 mod folder;
 mod names;
 mod procfs;
-mod roll;
+mod resource_counts;
 mod tasks;
+mod thread_source;
 
-pub(crate) use census::census;
+pub(crate) use resource_counts::resource_counts;
 
 use std::io;
 use std::path::PathBuf;
@@ -29,13 +29,13 @@ use std::process;
 use std::time::Duration;
 
 use crate::report::ProcessReport;
-use crate::snapshot::{AtEnd, Reading, Snapshot, ThreadReading, difference};
+use crate::snapshot::{EndReadings, Reading, Snapshot, ThreadReading, report_between};
 use crate::uptime::uptime;
 use clock::Clocks;
 use names::Names;
 use procfs::Statm;
-use roll::Roll;
 use tasks::Tasks;
+use thread_source::ThreadSource;
 
 /// What a sampler keeps between samples.
 pub(crate) struct Backend {
@@ -88,10 +88,10 @@ impl Backend {
     ) -> Result<(), String> {
         let mut handles = self.begin()?;
         pause();
-        let at_end = self.finish(&mut handles)?;
+        let end_readings = self.finish(&mut handles)?;
         // Kept when all went well: what could not be opened or read today may be tomorrow.
-        self.handles = at_end.rss_kb.is_ok().then_some(handles);
-        difference(&self.before, &self.after, at_end, asked, report)
+        self.handles = end_readings.rss_kb.is_ok().then_some(handles);
+        report_between(&self.before, &self.after, end_readings, asked, report)
     }
 
     /// The first snapshot. What kept handles do not answer exactly and without fault is asked again of new ones, so that
@@ -117,7 +117,7 @@ impl Backend {
     }
 
     /// The second snapshot. What takes longer than clocks, names and memory, comes after them.
-    fn finish(&mut self, handles: &mut Handles) -> Result<AtEnd, String> {
+    fn finish(&mut self, handles: &mut Handles) -> Result<EndReadings, String> {
         let tasks = &mut handles.tasks;
         take(tasks, self.clocks, &mut self.known, &mut self.after)?;
         let name = |tid| u32::try_from(tid).ok().and_then(|tid| tasks.name(tid));
@@ -128,7 +128,7 @@ impl Backend {
             .as_ref()
             .map_err(Clone::clone)
             .and_then(Statm::memory);
-        Ok(AtEnd {
+        Ok(EndReadings {
             rss_kb: memory
                 .as_ref()
                 .map(|memory| memory.resident_kb)
@@ -150,11 +150,11 @@ fn take(
     snapshot: &mut Snapshot,
 ) -> Result<(), String> {
     snapshot.listed_at_ns = (clocks.monotonic_ns)().map_err(without_monotonic)?;
-    let mut roll = Clocked {
+    let mut source = Clocked {
         tasks,
         threads: &mut snapshot.threads,
     };
-    roll::bring_up_to_date(&mut roll, known)?;
+    thread_source::refresh(&mut source, known)?;
     snapshot.process_cpu = clocks
         .process_cpu()
         .map_err(|e| format!("CLOCK_PROCESS_CPUTIME_ID: {e}"));
@@ -175,7 +175,7 @@ struct Clocked<'a> {
     threads: &'a mut Vec<ThreadReading>,
 }
 
-impl Roll for Clocked<'_> {
+impl ThreadSource for Clocked<'_> {
     fn count(&self) -> Option<usize> {
         self.tasks.folder.count()
     }

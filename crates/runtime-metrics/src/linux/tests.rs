@@ -29,14 +29,14 @@ fn snapshot_by(backend: &mut Backend) -> Snapshot {
 /// A report of the clocks alone.
 fn report(before: &Snapshot, after: &Snapshot) -> ProcessReport {
     let unread = || Err("not asked for".to_owned());
-    let at_end = AtEnd {
+    let end_readings = EndReadings {
         rss_kb: unread(),
         vm_size_kb: unread(),
         footprint_kb: None,
         uptime: Err("not asked for".to_owned()),
     };
     let mut report = ProcessReport::empty();
-    difference(before, after, at_end, Duration::ZERO, &mut report).expect("a report");
+    report_between(before, after, end_readings, Duration::ZERO, &mut report).expect("a report");
     report
 }
 
@@ -89,7 +89,7 @@ fn faults_of_snapshot(snapshot: &Snapshot) -> Vec<String> {
 }
 
 /// What is impossible in the difference of two snapshots.
-fn faults_of_difference(before: &Snapshot, after: &Snapshot, report: &ProcessReport) -> Vec<String> {
+fn faults_of_report(before: &Snapshot, after: &Snapshot, report: &ProcessReport) -> Vec<String> {
     let mut faults = Vec::new();
     if !report.threads.is_sorted_by(|a, b| a.tid < b.tid) {
         faults.push("tids do not ascend".to_owned());
@@ -216,7 +216,7 @@ fn differences_under_churn(mut backend_for: impl FnMut() -> Backend, mut put_bac
                 parked.faults_of_snapshot(after),
                 faults_of_snapshot(before),
                 faults_of_snapshot(after),
-                faults_of_difference(before, after, &report),
+                faults_of_report(before, after, &report),
             ];
             assert_eq!(
                 faults.concat(),
@@ -268,25 +268,18 @@ fn the_checks_under_churn_see_what_is_impossible() {
     twice
         .threads
         .push(report.threads.last().expect("a thread").clone());
-    assert_eq!(
-        faults_of_difference(&sound, &late, &twice),
-        ["tids do not ascend"]
-    );
+    assert_eq!(faults_of_report(&sound, &late, &twice), ["tids do not ascend"]);
     for impossible in [None, Some(-0.1), Some(f64::NAN), Some(f64::INFINITY), Some(1e6)] {
         let mut wrong = report.clone();
         wrong.threads[0].cpu_percent = impossible;
-        assert_eq!(
-            faults_of_difference(&sound, &late, &wrong).len(),
-            1,
-            "{impossible:?}"
-        );
+        assert_eq!(faults_of_report(&sound, &late, &wrong).len(), 1, "{impossible:?}");
     }
     let second = 1_000_000_000;
     late.threads[0].cpu = Ok(CpuReading {
         cpu_ns: 100 * second,
         at_ns: 0,
     });
-    let faults = faults_of_difference(&sound, &late, &report);
+    let faults = faults_of_report(&sound, &late, &report);
     assert!(
         faults.len() == 1 && faults[0].starts_with("the threads used"),
         "{faults:?}"

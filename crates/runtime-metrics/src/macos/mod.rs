@@ -7,14 +7,14 @@
 //! | `rights` | gives back what a call handed out, exactly once |
 //! | `cpu` | process CPU; why `MACH_TASK_BASIC_INFO` alone is wrong |
 //! | `threads`, `memory` | the other figures |
-//! | `census` | what the process holds |
+//! | `resource_counts` | what the process holds |
 //!
 //! Everything but `xnu` is compiled for tests on every platform, where a model kernel (`mach-model`) answers.
 
-mod census;
 mod cpu;
 mod kernel;
 mod memory;
+mod resource_counts;
 mod rights;
 mod threads;
 #[cfg(target_os = "macos")]
@@ -31,7 +31,7 @@ use self::cpu::Source;
 use self::kernel::Kernel;
 use self::threads::Listed;
 use crate::report::ProcessReport;
-use crate::snapshot::{AtEnd, CpuReading, Snapshot, difference};
+use crate::snapshot::{CpuReading, EndReadings, Snapshot, report_between};
 use crate::stamp::{self, Stamp};
 use crate::uptime::uptime;
 
@@ -79,19 +79,19 @@ impl Backend {
         drop(take(kernel, cpu_source, &listed, &mut self.after)?);
         drop(listed);
         let memory = memory::read(kernel);
-        let at_end = AtEnd {
+        let end_readings = EndReadings {
             rss_kb: memory.rss_kb,
             vm_size_kb: memory.vm_size_kb,
             footprint_kb: Some(memory.footprint_kb),
             uptime: uptime(),
         };
-        difference(&self.before, &self.after, at_end, asked, report)
+        report_between(&self.before, &self.after, end_readings, asked, report)
     }
 }
 
 #[cfg(target_os = "macos")]
-pub(crate) fn census() -> crate::Census {
-    census::take(&xnu::Xnu)
+pub(crate) fn resource_counts() -> crate::ResourceCounts {
+    resource_counts::take(&xnu::Xnu)
 }
 
 /// What `read` reads, and when.
@@ -119,6 +119,6 @@ fn take<'k>(
         cpu_ns,
         at_ns: stamp.middle_ns(),
     });
-    snapshot.put_in_order();
+    snapshot.sort_by_tid();
     Ok(listed)
 }

@@ -2,7 +2,7 @@
 //!
 //! A release that the kernel refuses is a leak that cannot be mended here. It is never passed over: it goes
 //! to the [`log`] (the facade that a library can use without choosing its user's logger) and is counted in
-//! [`Census::release_failures`](crate::Census::release_failures).
+//! [`ResourceCounts::release_failures`](crate::ResourceCounts::release_failures).
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use mach_model::{Call, Config, Cpu, Event, Model};
 
 use super::super::cpu::Source;
-use super::scene::{ASKED, PARKED};
+use super::fixture::{ASKED, PARKED};
 use super::{Backend, sample};
 use crate::ProcessReport;
 
@@ -109,7 +109,7 @@ fn a_thread_that_is_given_a_freed_port_name_is_not_taken_for_the_one_before() {
 fn a_thread_that_ends_while_it_is_read_again_is_asked_for_its_id_and_left_out() {
     let model = Model::new(Config::default());
     model.spawn("ends", PARKED);
-    let first = super::scene::first_thread_info();
+    let first = super::fixture::first_thread_info();
     let report = sample(&model, ASKED, || {
         model.pass(1_000_000_000);
         model.before(first, Event::Dying(0));

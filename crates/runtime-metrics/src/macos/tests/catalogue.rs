@@ -1,4 +1,4 @@
-//! The defects of the backend and of the census, out of the project's catalogue of seeded defects: each is found by what must
+//! The defects of the backend and of the counts, out of the project's catalogue of seeded defects: each is found by what must
 //! find it, and by nothing else; and where nothing is wrong, nothing is found.
 //!
 //! `cargo xtask selftest` runs these tests and reads what they found from a file that it names in `TRUEGAUGE_SELFTEST`.

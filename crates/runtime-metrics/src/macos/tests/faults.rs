@@ -6,16 +6,16 @@ use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use mach_model::{Call, Config, kern};
 use leak_test::{Comparison, Control, Counted, ExactConclusion, Reading, Resource, Verdict};
+use mach_model::{Call, Config, kern};
 
 use super::catalogue::{Findings, catalogue};
 use super::faulty::{Fault, Faulty};
+use super::fixture::{ASKED, ASLEEP, Fixture, PARKED};
 use super::leaks::RESOURCES;
 use super::sample;
-use super::scene::{ASKED, ASLEEP, PARKED, Scene};
 use crate::ProcessReport;
-use crate::macos::census;
+use crate::macos::resource_counts;
 
 /// The fault of this name in the catalogue.
 fn fault(name: &str) -> Fault {
@@ -38,24 +38,24 @@ fn fault(name: &str) -> Fault {
 
 /// What the checks find in a sample by a backend with this fault.
 fn found(name: &str, config: Config) -> Vec<String> {
-    let scene = Scene::new(config);
+    let fixture = Fixture::new(config);
     let fault = fault(name);
     if matches!(fault, Fault::BasicInfoAloneAsCpu | Fault::SecondsDropped) {
         // Faults of the third source.
         for call in [Call::TaskAbsolutetimeInfo, Call::TaskPowerInfo] {
-            scene.model.refuse(call, kern::NOT_SUPPORTED);
+            fixture.model.refuse(call, kern::NOT_SUPPORTED);
         }
     }
-    let kernel = Faulty::new(&scene.model, fault);
+    let kernel = Faulty::new(&fixture.model, fault);
     let spoil = |report: &mut ProcessReport| {
         if name == "unsorted" {
-            let listed = scene.model.tids();
+            let listed = fixture.model.tids();
             report
                 .threads
                 .sort_by_key(|thread| listed.iter().position(|tid| *tid == thread.tid));
         }
     };
-    scene.faults(&kernel, || kernel.pause(), spoil)
+    fixture.faults(&kernel, || kernel.pause(), spoil)
 }
 
 /// What kinds of faults these are.
@@ -106,12 +106,12 @@ fn a_thousand_runs_without_a_fault_raise_no_alarm() {
             descriptors: 3 + run % 50,
             ..Config::default()
         };
-        let scene = Scene::new(config);
+        let fixture = Fixture::new(config);
         for _ in 0..run % 60 {
-            scene.model.spawn("more", PARKED);
+            fixture.model.spawn("more", PARKED);
         }
-        let mut alarms = scene.faults(&scene.model, || {}, |_| {});
-        alarms.extend(exact_alarm(&scene));
+        let mut alarms = fixture.faults(&fixture.model, || {}, |_| {});
+        alarms.extend(exact_alarm(&fixture));
         findings.sound(
             &format!("the model kernel, run {run}"),
             (!alarms.is_empty()).then(|| alarms.join("; ")),
@@ -121,12 +121,12 @@ fn a_thousand_runs_without_a_fault_raise_no_alarm() {
 }
 
 /// What the exact tier says of samples in this process, where that is not that it is clean.
-fn exact_alarm(scene: &Scene) -> Option<String> {
+fn exact_alarm(fixture: &Fixture) -> Option<String> {
     const SAMPLES: u32 = 5;
     let count = || {
-        let census = serde_json::to_value(census::take(&scene.model)).expect("JSON");
+        let counts = serde_json::to_value(resource_counts::take(&fixture.model)).expect("JSON");
         RESOURCES.map(|(name, pointer)| {
-            census
+            counts
                 .pointer(pointer)
                 .and_then(serde_json::Value::as_i64)
                 .expect(name)
@@ -134,7 +134,7 @@ fn exact_alarm(scene: &Scene) -> Option<String> {
     };
     let before = count();
     for _ in 0..SAMPLES {
-        sample(&scene.model, Duration::ZERO, || scene.model.pass(1_000_000)).expect("a report");
+        sample(&fixture.model, Duration::ZERO, || fixture.model.pass(1_000_000)).expect("a report");
     }
     let counts = RESOURCES.iter().zip(before).zip(count());
     let counted = |(((name, _), before), after): ((&(&str, &str), i64), i64)| Counted {

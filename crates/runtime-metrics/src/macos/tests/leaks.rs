@@ -1,27 +1,27 @@
 //! A soak of the backend on the model kernel: each way to leak is found, at each rate, by what it moves; a backend that
-//! gives everything back is not accused; and a census that stands still is found out.
+//! gives everything back is not accused; and resource counts that never change are found out.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use mach_model::{Config, Cpu, Model};
-use serde_json::Value;
 use leak_test::{
     Analysis, Block, Conclusion, Conduct, Control, Design, Experiment, Reading, Resource, Seed, Verdict,
 };
+use mach_model::{Config, Cpu, Model};
+use serde_json::Value;
 
 use super::catalogue::{Findings, catalogue};
 use super::sample;
 use crate::macos::kernel::Kernel;
-use crate::macos::{census, rights};
+use crate::macos::{resource_counts, rights};
 
 const PARKED: Cpu = Cpu { user: 0, system: 0 };
 /// The least that show anything.
 const PAIRS: usize = 14;
 const PAGE: i64 = 16_384;
 
-/// What `cargo xtask soak` judges on a Mac by the census alone: name, and where the census has it.
+/// What `cargo xtask soak` judges on a Mac by the resource counts alone: name, and its place in them.
 pub(super) const RESOURCES: [(&str, &str); 5] = [
     ("threads", "/threads"),
     ("port_names", "/port_names/total"),
@@ -57,18 +57,18 @@ impl Leak {
     }
 }
 
-/// How the census is out of order.
+/// A defect of the resource counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Census {
-    True,
-    /// It says what it said at first.
+enum CountsDefect {
+    None,
+    /// The first counts are repeated.
     Frozen,
     Half,
     Double,
     Missing,
 }
 
-impl Census {
+impl CountsDefect {
     /// The one of this name in the catalogue.
     fn named(name: &str) -> Self {
         match name {
@@ -76,7 +76,7 @@ impl Census {
             "half" => Self::Half,
             "double" => Self::Double,
             "missing" => Self::Missing,
-            _ => panic!("no census {name:?} is known"),
+            _ => panic!("no defect {name:?} of the counts is known"),
         }
     }
 }
@@ -160,10 +160,14 @@ impl Soak {
         }
     }
 
-    /// What the census says, or said.
-    fn look(&self, census: Census, first: &Value) -> Vec<Reading> {
-        let now = self.census();
-        let counted = if census == Census::Frozen { first } else { &now };
+    /// The resource counts, distorted by `defect`.
+    fn look(&self, defect: CountsDefect, first: &Value) -> Vec<Reading> {
+        let now = self.counts();
+        let counted = if defect == CountsDefect::Frozen {
+            first
+        } else {
+            &now
+        };
         let reading = |(name, pointer): &(&str, &str)| {
             let count = counted.pointer(pointer).and_then(Value::as_i64).expect(name);
             let count = if *name == "message_memory" {
@@ -171,18 +175,18 @@ impl Soak {
             } else {
                 count
             };
-            match census {
-                Census::Half => Reading::Count(count / 2),
-                Census::Double => Reading::Count(count * 2),
-                Census::Missing => Reading::Missing("KERN_DENIED".to_owned()),
-                Census::True | Census::Frozen => Reading::Count(count),
+            match defect {
+                CountsDefect::Half => Reading::Count(count / 2),
+                CountsDefect::Double => Reading::Count(count * 2),
+                CountsDefect::Missing => Reading::Missing("KERN_DENIED".to_owned()),
+                CountsDefect::None | CountsDefect::Frozen => Reading::Count(count),
             }
         };
         RESOURCES.iter().map(reading).collect()
     }
 
-    fn census(&self) -> Value {
-        serde_json::to_value(census::take(&self.model)).expect("JSON")
+    fn counts(&self) -> Value {
+        serde_json::to_value(resource_counts::take(&self.model)).expect("JSON")
     }
 
     /// An experiment that judges these of the resources.
@@ -191,15 +195,15 @@ impl Soak {
         seed: Seed,
         operations: u32,
         pairs: usize,
-        census: Census,
+        defect: CountsDefect,
         judged: &[&str],
     ) -> Experiment {
         // Lists, names and tables grow to what they will be.
         self.block(Block::Idle, 0);
-        let first = self.census();
+        let first = self.counts();
         let is_judged = |name: &str| judged.is_empty() || judged.contains(&name);
         let look = |soak: &Self| -> Vec<Reading> {
-            let readings = RESOURCES.iter().zip(soak.look(census, &first));
+            let readings = RESOURCES.iter().zip(soak.look(defect, &first));
             readings
                 .filter(|((name, _), _)| is_judged(name))
                 .map(|(_, reading)| reading)
@@ -228,8 +232,13 @@ const ALL: &[&str] = &[];
 
 fn soak(leak: Leak, every: u32, threads: Threads, operations: u32) -> Conclusion {
     let analysis = |seed| {
-        let experiment =
-            Soak::new(leak, every, threads).experiment(Seed(seed), operations, PAIRS, Census::True, ALL);
+        let experiment = Soak::new(leak, every, threads).experiment(
+            Seed(seed),
+            operations,
+            PAIRS,
+            CountsDefect::None,
+            ALL,
+        );
         Analysis::of(&experiment, Conduct::default())
     };
     let first = analysis(1);
@@ -294,23 +303,23 @@ fn what_is_given_back_is_clean() {
 }
 
 /// What becomes of the positive control.
-fn control(census: Census) -> Control {
+fn control(defect: CountsDefect) -> Control {
     // One unit an operation: the memory of one list.
     let leaking = Soak::new(Leak::Array, 1, Threads::Steady);
-    Control::of(&leaking.experiment(Seed(3), 5, 24, census, &["message_memory"]))
+    Control::of(&leaking.experiment(Seed(3), 5, 24, defect, &["message_memory"]))
 }
 
 #[test]
-fn a_census_that_does_not_count_what_is_there_is_found_out() {
-    assert_eq!(control(Census::True), Control::Found);
+fn wrong_resource_counts_are_found_out() {
+    assert_eq!(control(CountsDefect::None), Control::Found);
     let mut findings = Findings::default();
     for row in catalogue().census {
-        let census = Census::named(&row.census);
-        let control = control(census);
+        let defect = CountsDefect::named(&row.census);
+        let control = control(defect);
         let outcome = serde_json::to_value(&control).expect("JSON");
         let mut found = BTreeSet::from([outcome["outcome"].as_str().expect("a name").to_owned()]);
         let experiment =
-            Soak::new(Leak::Nothing, 1, Threads::Steady).experiment(Seed(4), 100, PAIRS, census, ALL);
+            Soak::new(Leak::Nothing, 1, Threads::Steady).experiment(Seed(4), 100, PAIRS, defect, ALL);
         let conclusion = Conclusion::draw(Analysis::of(&experiment, Conduct::default()), None, control);
         if conclusion.verdict != Verdict::Inconclusive {
             found.insert(conclusion.sentence);

@@ -1,17 +1,17 @@
 //! The backend on a model kernel, wherever the tests run, and on the real one where that is a Mac.
 
-mod balance;
+mod accuracy;
 mod budget;
 mod catalogue;
-mod census;
 mod conformance;
 mod faults;
 mod faulty;
+mod fixture;
 mod leaks;
 mod model;
 mod releases;
-mod scene;
-mod truth;
+mod resource_counts;
+mod right_accounting;
 #[cfg(target_os = "macos")]
 mod xnu;
 

@@ -1,27 +1,27 @@
-//! The census on Linux, from `/proc/self` (proc(5)).
+//! The resource counts on Linux, from `/proc/self` (proc(5)).
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use super::procfs;
-use crate::census::Census;
+use crate::resource_counts::ResourceCounts;
 use crate::snapshot::Reading;
 
-pub(crate) fn census() -> Census {
-    let mut census = Census::empty();
+pub(crate) fn resource_counts() -> ResourceCounts {
+    let mut counts = ResourceCounts::empty();
     // The mappings first, while nothing that is needed for the rest has been allocated.
-    census.mappings = census.note("mappings", mappings());
-    census.descriptors = census.note("descriptors", descriptors());
-    census.threads = census.note("threads", entries("/proc/self/task"));
+    counts.mappings = counts.note("mappings", mappings());
+    counts.descriptors = counts.note("descriptors", descriptors());
+    counts.threads = counts.note("threads", entries("/proc/self/task"));
     let memory = procfs::Statm::open(Path::new("/proc")).and_then(|statm| statm.memory());
     let rss_kb = memory
         .as_ref()
         .map(|memory| memory.resident_kb)
         .map_err(Clone::clone);
-    census.rss_kb = census.note("rss_kb", rss_kb);
-    census.vm_size_kb = census.note("vm_size_kb", memory.map(|memory| memory.virtual_kb));
-    census
+    counts.rss_kb = counts.note("rss_kb", rss_kb);
+    counts.vm_size_kb = counts.note("vm_size_kb", memory.map(|memory| memory.virtual_kb));
+    counts
 }
 
 /// The lines of `/proc/self/maps`, counted through a buffer on the stack: one on the heap could be a mapping

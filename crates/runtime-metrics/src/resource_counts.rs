@@ -1,4 +1,4 @@
-//! What the process holds of the operating system: the figures in which a leak shows.
+//! Counts of the operating system's resources that the process holds: a leak shows in them.
 
 use std::collections::BTreeMap;
 
@@ -6,15 +6,15 @@ use serde::Serialize;
 
 use crate::snapshot::Reading;
 
-/// What the process holds at one moment, as [`census`] counted it.
+/// The resources that the process holds at one moment, as [`resource_counts`] counted them.
 ///
 /// A field that does not exist on a platform is absent; one that exists and could not be read is absent and
 /// named in `missing`, with the reason. It is never 0.
 ///
-/// Figures are of the whole process, whoever holds the things counted.
+/// Figures cover the whole process, not only what this crate holds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct Census {
+pub struct ResourceCounts {
     /// [`std::env::consts::OS`].
     pub platform: String,
     /// Open file descriptors, without any that counting them took.
@@ -82,25 +82,25 @@ pub struct PortNames {
     pub dead_names: u64,
 }
 
-/// Counts what the process holds. Works on Linux and macOS; elsewhere everything is missing.
+/// Counts the resources that the process holds. Works on Linux and macOS; elsewhere every figure is missing.
 ///
-/// It leaves everything as it was, with one exception: a thread's first call may make the system set up
-/// something for that thread which stays until it ends (on macOS a port for replies). **Compare censuses
-/// taken on one thread, and leave out the first.** Take them while no other thread is in
-/// [`sample`](crate::sample) or `census`, which hold rights and descriptors for a moment.
+/// Counting changes nothing, with one exception: a thread's first call may make the system set up
+/// something for that thread which stays until the thread ends (on macOS a port for replies). **Compare counts
+/// that one thread took, and leave out the first.** Take them while no other thread is in
+/// [`sample`](crate::sample) or `resource_counts`, which hold rights and descriptors for a moment.
 #[must_use]
-pub fn census() -> Census {
+pub fn resource_counts() -> ResourceCounts {
     #[cfg(any(target_os = "linux", target_os = "macos"))]
-    return crate::platform::census();
+    return crate::platform::resource_counts();
     #[cfg(not(any(target_os = "linux", target_os = "macos")))]
     {
-        let mut census = Census::empty();
-        census.note::<u64>("census", Err("this platform has no census".to_owned()));
-        census
+        let mut counts = ResourceCounts::empty();
+        counts.note::<u64>("census", Err("this platform has no census".to_owned()));
+        counts
     }
 }
 
-impl Census {
+impl ResourceCounts {
     pub(crate) fn empty() -> Self {
         Self {
             platform: std::env::consts::OS.to_owned(),

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use mach_model::{Call, Config, Event, Model, kern};
 
 use super::faulty::{Fault, Faulty};
-use super::scene::{ASKED, BUSY, PARKED, POINTS, Scene, first_thread_info};
+use super::fixture::{ASKED, BUSY, Fixture, PARKED, POINTS, first_thread_info};
 use super::{sample, snapshot};
 use crate::ProcessReport;
 use crate::macos::cpu::{self, Source};
@@ -35,9 +35,9 @@ fn figures_are_true_whatever_the_machine() {
             ..Config::default()
         },
     ] {
-        let scene = Scene::new(config.clone());
+        let fixture = Fixture::new(config.clone());
         assert_eq!(
-            scene.faults(&scene.model, no_pause, as_it_is),
+            fixture.faults(&fixture.model, no_pause, as_it_is),
             [""; 0],
             "{config:?}"
         );
@@ -49,15 +49,15 @@ fn every_source_of_process_cpu_is_true_and_is_turned_to_when_those_before_it_ref
     let refusals = [Call::TaskAbsolutetimeInfo, Call::TaskPowerInfo];
     let sources = [Source::AbsoluteTime, Source::Power, Source::ThreadTimesAndBasic];
     for (refused, source) in sources.into_iter().enumerate() {
-        let scene = Scene::new(Config::default());
+        let fixture = Fixture::new(Config::default());
         for call in &refusals[..refused] {
-            scene.model.refuse(*call, kern::NOT_SUPPORTED);
+            fixture.model.refuse(*call, kern::NOT_SUPPORTED);
         }
         let chosen = OnceLock::new();
-        assert!(cpu::process_cpu_ns(&scene.model, &chosen).is_ok());
+        assert!(cpu::process_cpu_ns(&fixture.model, &chosen).is_ok());
         assert_eq!(chosen.get(), Some(&source));
         assert_eq!(
-            scene.faults(&scene.model, no_pause, as_it_is),
+            fixture.faults(&fixture.model, no_pause, as_it_is),
             [""; 0],
             "{source:?}"
         );

@@ -1,5 +1,5 @@
-//! Whatever happens during a sample or a census (threads are born and end, calls fail, calls unwind), what
-//! the kernel handed out goes back exactly once: the model's books balance.
+//! A sample and the resource counts release every right and array exactly once, even if threads start and end, calls fail
+//! or calls unwind meanwhile: the model's accounts balance.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -12,7 +12,7 @@ use proptest::test_runner::{Config as Runs, RngSeed, TestRunner};
 
 use super::sample;
 use crate::ProcessReport;
-use crate::macos::census;
+use crate::macos::resource_counts;
 
 const WINDOW: Duration = Duration::from_secs(2);
 
@@ -33,15 +33,15 @@ const EVENTS: &[Event] = &[
 #[derive(Debug, Clone, Copy)]
 enum Operation {
     Sample,
-    Census,
+    ResourceCounts,
 }
 
 impl Operation {
     fn run(self, model: &Model) -> Option<ProcessReport> {
         match self {
             Self::Sample => sample(model, WINDOW, || model.pass(WINDOW.as_nanos() as u64)).ok(),
-            Self::Census => {
-                census::take(model);
+            Self::ResourceCounts => {
+                resource_counts::take(model);
                 None
             }
         }
@@ -118,7 +118,7 @@ impl Tally {
 fn every_event_before_every_call_leaves_the_books_balanced() {
     let tally = Tally::default();
     let threads = if cfg!(miri) { 2 } else { 5 };
-    for operation in [Operation::Sample, Operation::Census] {
+    for operation in [Operation::Sample, Operation::ResourceCounts] {
         // Small pages, so that the array takes several.
         let fresh = || {
             model(
@@ -171,7 +171,7 @@ fn any_schedule_leaves_the_books_balanced() {
         ..Runs::default()
     });
     let page_sizes = prop::sample::select(&[16, 64, 4096, 16_384]);
-    let operations = prop::sample::select(&[Operation::Sample, Operation::Census]);
+    let operations = prop::sample::select(&[Operation::Sample, Operation::ResourceCounts]);
     let schedules = (page_sizes, any::<bool>(), 0..40_usize, operations, events());
     let result = runner.run(&schedules, |(page_size, hardened, threads, operation, events)| {
         let model = model(

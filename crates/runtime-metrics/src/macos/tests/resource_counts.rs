@@ -1,10 +1,10 @@
-//! The census sees each kind of leak, and makes none.
+//! The resource counts show each kind of leak, and leak nothing themselves.
 
 use mach_model::{Call, Config, Cpu, Event, Model, UREFS_MAX, kern};
 
-use crate::Census;
-use crate::macos::census::take;
+use crate::ResourceCounts;
 use crate::macos::kernel::{KernReturn, Kernel};
+use crate::macos::resource_counts::take;
 use crate::macos::rights;
 
 const PARKED: Cpu = Cpu { user: 0, system: 0 };
@@ -19,17 +19,17 @@ fn model(threads: usize) -> Model {
 }
 
 /// Without the count of refused releases, which other tests in the process drive up.
-fn census(model: &Model) -> Census {
-    let mut census = take(model);
-    assert!(census.release_failures.take().is_some());
-    census
+fn counts(model: &Model) -> ResourceCounts {
+    let mut counts = take(model);
+    assert!(counts.release_failures.take().is_some());
+    counts
 }
 
 #[test]
-fn a_census_counts_what_is_there_and_changes_nothing() {
+fn resource_counts_are_complete_and_change_nothing() {
     let model = model(3);
     model.allocate_receive();
-    let first = census(&model);
+    let first = counts(&model);
     let names = first.port_names.as_ref().expect("names");
     assert_eq!(
         (names.total, names.send, names.receive, names.dead_names),
@@ -50,21 +50,21 @@ fn a_census_counts_what_is_there_and_changes_nothing() {
         (Some(kb.0), Some(kb.1), Some(kb.2))
     );
     assert!(first.missing.is_empty(), "{:?}", first.missing);
-    assert_eq!(census(&model), first);
+    assert_eq!(counts(&model), first);
     assert_eq!(model.audit(), [""; 0]);
 }
 
 #[test]
 fn rights_that_are_not_released_are_excess_references_and_then_dead_names() {
     let model = model(3);
-    let before = census(&model);
+    let before = counts(&model);
     for _ in 0..10 {
         rights::task_threads(&model)
             .expect("threads")
             .into_iter()
             .for_each(std::mem::forget);
     }
-    let leaking = census(&model);
+    let leaking = counts(&model);
     assert_eq!(leaking.excess_thread_references, Some(40), "10 calls, 4 threads");
     assert_eq!(
         leaking.port_names, before.port_names,
@@ -73,7 +73,7 @@ fn rights_that_are_not_released_are_excess_references_and_then_dead_names() {
     assert_eq!(leaking.message_memory_bytes, Some(0));
 
     model.exit(model.tids()[0]);
-    let after = census(&model);
+    let after = counts(&model);
     assert_eq!(
         (after.threads, after.excess_thread_references),
         (Some(3), Some(30))
@@ -90,17 +90,17 @@ fn one_release_too_many_is_less_than_nothing() {
     let model = model(3);
     let own = model.port_of(model.tids()[0]).expect("alive");
     assert_eq!(Kernel::mach_port_deallocate(&model, own), Ok(()));
-    assert_eq!(census(&model).excess_thread_references, Some(-1));
+    assert_eq!(counts(&model).excess_thread_references, Some(-1));
 }
 
 #[test]
 fn arrays_that_are_not_freed_are_message_memory() {
     let model = model(3);
-    let before = census(&model);
+    let before = counts(&model);
     for _ in 0..10 {
         Kernel::task_threads(&model).expect("threads");
     }
-    let after = census(&model);
+    let after = counts(&model);
     assert_eq!(
         (before.message_memory_bytes, after.message_memory_bytes),
         (Some(0), Some(10 * 16_384))
@@ -119,15 +119,15 @@ fn references_that_no_longer_count_are_told() {
     };
     (0..UREFS_MAX - 3).for_each(|_| leak());
     assert_eq!(
-        census(&model).pegged_threads,
+        counts(&model).pegged_threads,
         Some(0),
-        "one short of it, and one for the census"
+        "one short of it, and one for the count itself"
     );
     leak();
-    let census = census(&model);
-    assert_eq!((census.pegged_threads, census.threads), (Some(3), Some(3)));
+    let counts = counts(&model);
+    assert_eq!((counts.pegged_threads, counts.threads), (Some(3), Some(3)));
     assert_eq!(
-        census.excess_thread_references,
+        counts.excess_thread_references,
         Some(3 * i64::from(UREFS_MAX - 2))
     );
 }
@@ -185,14 +185,14 @@ fn what_cannot_be_counted_is_missing_and_the_rest_is_there() {
     ] {
         let model = model(2);
         model.refuse(call, kern::NOT_SUPPORTED);
-        let census = take(&model);
-        assert_eq!(census.missing.keys().collect::<Vec<_>>(), fields, "{call:?}");
+        let counts = take(&model);
+        assert_eq!(counts.missing.keys().collect::<Vec<_>>(), fields, "{call:?}");
         assert!(
-            census.missing.values().all(|why| why.starts_with(reason)),
+            counts.missing.values().all(|why| why.starts_with(reason)),
             "{:?}",
-            census.missing
+            counts.missing
         );
-        let json = serde_json::to_value(&census).expect("JSON");
+        let json = serde_json::to_value(&counts).expect("JSON");
         assert!(fields.iter().all(|field| json.get(field).is_none()), "{json}");
         assert_eq!(
             json.as_object().expect("an object").len(),
@@ -204,19 +204,19 @@ fn what_cannot_be_counted_is_missing_and_the_rest_is_there() {
 }
 
 #[test]
-fn a_thread_that_ends_during_the_census_is_not_counted_as_anything() {
+fn a_thread_that_ends_during_the_count_is_left_out() {
     let model = model(3);
     let rehearsal = self::model(3);
     take(&rehearsal);
     let get_refs = |call: &Call| *call == Call::MachPortGetRefs;
     let call = rehearsal.calls_made().iter().position(get_refs).expect("asked");
     model.before(call, Event::Death(0));
-    let census = census(&model);
+    let counts = counts(&model);
     assert_eq!(
-        (census.threads, census.excess_thread_references),
+        (counts.threads, counts.excess_thread_references),
         (Some(3), Some(0))
     );
-    assert_eq!(census.port_names.expect("names").dead_names, 0);
+    assert_eq!(counts.port_names.expect("names").dead_names, 0);
 }
 
 #[test]

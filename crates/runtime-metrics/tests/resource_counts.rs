@@ -1,4 +1,4 @@
-//! The census counts real things. One test alone, because it counts what the whole process holds.
+//! The counts follow real resources. The file has one test, because the counts cover the whole process.
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "mmap")]
 
@@ -7,25 +7,25 @@ use std::num::NonZeroUsize;
 use std::sync::mpsc::channel;
 
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
-use runtime_metrics::{Census, census};
+use runtime_metrics::{ResourceCounts, resource_counts};
 
 const MANY: u64 = 7;
 
-fn count() -> Census {
-    let census = census();
-    assert!(census.missing.is_empty(), "{:?}", census.missing);
-    census
+fn count() -> ResourceCounts {
+    let counts = resource_counts();
+    assert!(counts.missing.is_empty(), "{:?}", counts.missing);
+    counts
 }
 
 #[test]
-fn what_is_opened_mapped_or_spawned_is_counted_and_what_the_census_needs_is_not() {
+fn what_is_opened_mapped_or_spawned_is_counted_and_the_count_itself_is_not() {
     drop(count());
     let before = count();
     let again = count();
     assert_eq!(
         (again.descriptors, again.threads, again.mappings),
         (before.descriptors, before.threads, before.mappings),
-        "the census itself leaves nothing behind"
+        "counting leaves nothing behind"
     );
     let listed = std::fs::read_dir("/proc/self/fd").expect("/proc/self/fd").count() as u64;
     assert_eq!(

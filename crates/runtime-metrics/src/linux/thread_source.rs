@@ -1,7 +1,7 @@
 //! Who is there: the roll of threads, brought up to date with as few calls as certainty takes.
 
 /// What can be asked about the threads of a process.
-pub(super) trait Roll {
+pub(super) trait ThreadSource {
     /// How many there are, if that can be told.
     fn count(&self) -> Option<usize>;
 
@@ -17,18 +17,18 @@ pub(super) trait Roll {
 /// When there are as many threads as are known, and all of those answer *after* they were counted, then they were
 /// alive when they were counted, and there were no others. A listing alone proves nothing. Where threads come and go
 /// so fast that there is no such proof, two listings are united: that both pass over the same thread is rarer still.
-pub(super) fn bring_up_to_date(roll: &mut impl Roll, known: &mut Vec<u32>) -> Result<(), String> {
+pub(super) fn refresh(source: &mut impl ThreadSource, known: &mut Vec<u32>) -> Result<(), String> {
     const LISTINGS: u32 = 2;
     let mut listings = 0;
     loop {
-        let count = roll.count();
+        let count = source.count();
         if count.is_some_and(|count| count <= known.len()) || listings == LISTINGS {
-            roll.keep_living(known)?;
+            source.keep_living(known)?;
             if count == Some(known.len()) || listings == LISTINGS {
                 return Ok(());
             }
         }
-        roll.list(known)?;
+        source.list(known)?;
         known.sort_unstable();
         known.dedup();
         listings += 1;
@@ -56,7 +56,7 @@ mod tests {
         }
     }
 
-    impl Roll for Scripted {
+    impl ThreadSource for Scripted {
         fn count(&self) -> Option<usize> {
             let count = self.there().len();
             self.counts.then_some(count)
@@ -83,7 +83,7 @@ mod tests {
         passed_over: &'static [u32],
         counts: bool,
     ) -> (Vec<u32>, usize) {
-        let mut roll = Scripted {
+        let mut source = Scripted {
             there,
             passed_over,
             counts,
@@ -91,8 +91,8 @@ mod tests {
             listings: 0,
         };
         let mut known = known.to_vec();
-        bring_up_to_date(&mut roll, &mut known).expect("nothing fails");
-        (known, roll.listings)
+        refresh(&mut source, &mut known).expect("nothing fails");
+        (known, source.listings)
     }
 
     #[test]

@@ -21,11 +21,11 @@ pub(super) const PARKED: Cpu = Cpu { user: 0, system: 0 };
 pub(super) const BUSY: Cpu = Cpu { user: 60, system: 30 };
 
 /// Threads that idle, work, end and are born.
-pub(super) struct Scene {
+pub(super) struct Fixture {
     pub(super) model: Model,
 }
 
-impl Scene {
+impl Fixture {
     pub(super) fn new(config: Config) -> Self {
         let model = Model::new(config);
         model.spawn("busy", BUSY);
@@ -36,7 +36,7 @@ impl Scene {
         Self { model }
     }
 
-    /// Samples by way of `kernel`, which must be the scene's model or something in front of it, and says what
+    /// Samples by way of `kernel`, which must be the fixture's model or something in front of it, and says what
     /// is wrong: the kind, a colon, and the details. `spoil` may change the report first, as a faulty backend would have.
     pub(super) fn faults(
         &self,
@@ -66,7 +66,7 @@ impl Scene {
             return faults;
         };
         spoil(&mut report);
-        let truth = Truth {
+        let expected = Expected {
             window_ns: (end.1 - start.1) as f64,
             used_ns: (end.0.total() - start.0.total()) as f64,
             tids: model
@@ -76,7 +76,7 @@ impl Scene {
                 .rev()
                 .collect(),
         };
-        faults.extend(truth.faults_of(&report));
+        faults.extend(expected.faults_of(&report));
         faults
     }
 
@@ -106,14 +106,14 @@ pub(super) fn first_thread_info() -> usize {
 }
 
 /// What a report must say.
-struct Truth {
+struct Expected {
     window_ns: f64,
     used_ns: f64,
     /// Ascending.
     tids: Vec<Tid>,
 }
 
-impl Truth {
+impl Expected {
     fn faults_of(&self, report: &ProcessReport) -> Vec<String> {
         let mut faults = Vec::new();
         let window_ms = self.window_ns / 1e6;

@@ -1,36 +1,36 @@
-//! The census on macOS. What it takes from the kernel it has given back before it counts what is left.
+//! The resource counts on macOS. Every right and array that a call hands out is released before the next figure is counted.
 
 use super::kernel::{KernReturn, Kernel, TAG_MACH_MSG, UREFS_MAX, port_type};
 use super::{memory, rights};
-use crate::census::{Census, PortNames};
+use crate::resource_counts::{PortNames, ResourceCounts};
 use crate::snapshot::Reading;
 
 /// No process has this many descriptors.
 const MOST_DESCRIPTORS: usize = 1 << 24;
 
-pub(super) fn take(kernel: &dyn Kernel) -> Census {
-    let mut census = Census::empty();
+pub(super) fn take(kernel: &dyn Kernel) -> ResourceCounts {
+    let mut counts = ResourceCounts::empty();
     match thread_references(kernel) {
         Ok(threads) => {
-            census.threads = Some(threads.living);
-            census.excess_thread_references = Some(threads.excess);
-            census.pegged_threads = Some(threads.pegged);
+            counts.threads = Some(threads.living);
+            counts.excess_thread_references = Some(threads.excess);
+            counts.pegged_threads = Some(threads.pegged);
         }
         Err(why) => {
             for field in ["threads", "excess_thread_references", "pegged_threads"] {
-                census.note::<u64>(field, Err(why.clone()));
+                counts.note::<u64>(field, Err(why.clone()));
             }
         }
     }
-    census.port_names = census.note("port_names", port_names(kernel));
-    census.descriptors = census.note("descriptors", descriptors(kernel));
+    counts.port_names = counts.note("port_names", port_names(kernel));
+    counts.descriptors = counts.note("descriptors", descriptors(kernel));
     let memory = memory::read(kernel);
-    census.rss_kb = census.note("rss_kb", memory.rss_kb);
-    census.vm_size_kb = census.note("vm_size_kb", memory.vm_size_kb);
-    census.footprint_kb = census.note("footprint_kb", memory.footprint_kb);
-    census.message_memory_bytes = census.note("message_memory_bytes", message_memory(kernel));
-    census.release_failures = Some(rights::release_failures());
-    census
+    counts.rss_kb = counts.note("rss_kb", memory.rss_kb);
+    counts.vm_size_kb = counts.note("vm_size_kb", memory.vm_size_kb);
+    counts.footprint_kb = counts.note("footprint_kb", memory.footprint_kb);
+    counts.message_memory_bytes = counts.note("message_memory_bytes", message_memory(kernel));
+    counts.release_failures = Some(rights::release_failures());
+    counts
 }
 
 #[derive(Default)]

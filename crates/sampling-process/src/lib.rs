@@ -1,0 +1,98 @@
+//! A process that only samples itself on request: every resource that it gains was leaked by sampling.
+//!
+//! The soak drives it. Requests arrive on standard input and answers leave on standard output, one JSON object a line, as
+//! on the control socket of `headless-client`. The process ends at end-of-file.
+//!
+//! ```text
+//! → {"id": 1, "method": "sample", "params": {"count": 200}}          takes 200 samples, beside parked threads
+//! → {"id": 2, "method": "thread_churn", "params": {"count": 50}}     50 times: spawns a thread, samples, joins it
+//! → {"id": 3, "method": "resource_counts"}
+//! ← {"id": 3, "ok": true, "result": {…}}
+//! ```
+//!
+//! `sampling_process` is the subject; `leaking_process` is the same program built with fault injection, the positive
+//! control: `RUNTIME_METRICS_FAULT` names its leak.
+
+use std::io::{self, BufRead, Write};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use runtime_metrics::{RuntimeMetrics, resource_counts, sample};
+use serde_json::{Value, json};
+
+/// As many as a real session has.
+const PARKED_THREADS: usize = 12;
+
+/// The kernel may take so long to remove threads that were joined.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Serves requests until end-of-file.
+///
+/// # Errors
+///
+/// Fails if a line is not JSON, or if the pipes break.
+pub fn run() -> io::Result<()> {
+    runtime_metrics::init_at_startup();
+    let _parked: Vec<_> = (0..PARKED_THREADS).map(|_| spawn_parked()).collect();
+    for line in io::stdin().lock().lines() {
+        let request: Value = serde_json::from_str(&line?)?;
+        let count = request["params"]["count"].as_u64().unwrap_or(1);
+        let answer = match request["method"].as_str() {
+            Some("sample") => take_samples(count),
+            Some("thread_churn") => churn_threads(count),
+            Some("resource_counts") => Ok(json!(resource_counts())),
+            _ => Err("the methods are sample, thread_churn and resource_counts".to_owned()),
+        };
+        let id = &request["id"];
+        let answer = match answer {
+            Ok(result) => json!({"id": id, "ok": true, "result": result}),
+            Err(message) => {
+                json!({"id": id, "ok": false, "error": {"code": "bad_request", "message": message}})
+            }
+        };
+        writeln!(io::stdout(), "{answer}")?;
+    }
+    Ok(())
+}
+
+fn take_samples(count: u64) -> Result<Value, String> {
+    for _ in 0..count {
+        if let RuntimeMetrics::Unavailable(unavailable) = sample(Duration::ZERO) {
+            return Err(unavailable.reason);
+        }
+    }
+    Ok(json!({"count": count}))
+}
+
+/// A right to a thread that was listed and then ended is easily left unreleased.
+fn churn_threads(count: u64) -> Result<Value, String> {
+    let before = resource_counts().threads;
+    for _ in 0..count {
+        let (unpark, thread) = spawn_parked();
+        take_samples(1)?;
+        drop(unpark);
+        thread.join().map_err(|_| "a parked thread panicked")?;
+    }
+    // A thread can be joined before the kernel has removed it. A thread that stays shows in the next resource counts.
+    let deadline = Instant::now() + EXIT_TIMEOUT;
+    while resource_counts().threads != before && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(1));
+    }
+    Ok(json!({"count": count}))
+}
+
+/// Spawns a thread that waits until the sender is dropped, and returns once the thread runs. A thread maps memory when it
+/// starts (its signal stack, an arena); it must not do so between two counts.
+fn spawn_parked() -> (Sender<()>, JoinHandle<()>) {
+    let (unpark, parked) = channel::<()>();
+    let (started, starts) = channel();
+    let wait = move || {
+        let _ = started.send(());
+        // Nothing is ever sent: dropping the sender ends the wait.
+        let _ = parked.recv();
+    };
+    let thread = thread::spawn(wait);
+    let _ = starts.recv();
+    (unpark, thread)
+}
