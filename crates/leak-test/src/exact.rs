@@ -1,4 +1,4 @@
-//! The exact tier: in a quiet process, operations leave every exact count as it was. Seconds, and no statistics.
+//! The exact tier: in the sampling process, operations leave every exact count as it was. Seconds, and no statistics.
 
 use std::num::NonZeroU32;
 

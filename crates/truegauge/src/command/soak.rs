@@ -25,7 +25,7 @@ use crate::source::SourceChoice;
 
 /// Find out by experiment whether sampling leaks: descriptors, threads, mappings, port rights, memory.
 ///
-/// First the exact tier, in seconds: a quiet process samples, and must hold afterwards exactly what it held before; and the
+/// First the exact tier, in seconds: the sampling process samples, and must hold afterwards exactly what it held before; and the
 /// positive control, whose leak must be found. Then the live tier: in a client's session a coin decides which of two
 /// blocks of time performs operations and which idles, until the time is up or a leak is certain. docs/soak.md explains
 /// what that proves.

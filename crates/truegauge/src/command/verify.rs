@@ -439,7 +439,7 @@ fn raise_load(rig: &mut Rig, thresholds: &Thresholds, events: &mut Events) -> Re
         };
         if spent {
             return Err(RunError::Environment(format!(
-                "{asked}, which does not load the client to {} % of a core; try a lower --busy",
+                "{asked}, which does not load the client to {} % of a core; try a lower --busy-cpu",
                 thresholds.busy_percent
             ))
             .into());

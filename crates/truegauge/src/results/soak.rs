@@ -17,7 +17,7 @@ pub(crate) struct Soak {
     /// The live tier's; none where there was no live tier.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) experiments: Vec<Experiment>,
-    /// All that the verdict rests on (crates/verdict, module `leak`). Its shape is not part of this model.
+    /// All that the verdict rests on (crates/leak-test). Its shape is not part of this model.
     pub(crate) statistics: Value,
 }
 

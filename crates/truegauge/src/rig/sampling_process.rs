@@ -1,4 +1,4 @@
-//! The quiet process of the exact tier (`crates/runtime-metrics/examples/quiet.rs`), or its leaking twin.
+//! The sampling process of the exact tier (`crates/sampling-process`), or its leaking twin.
 
 use std::path::Path;
 use std::process::Command;
@@ -14,7 +14,7 @@ use crate::error::RunError;
 /// How long it may take to answer: samples by the hundred take milliseconds.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A running quiet process.
+/// A running sampling process.
 pub(crate) struct SamplingProcess {
     child: ChildGuard,
     next_id: u64,

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`resources`] | what could leak, where it is counted, which fault shows that the count moves |
 //! | [`look`] | reads every resource, from outside and inside |
-//! | [`exact`] | the exact tier, on a quiet process, and the positive control |
+//! | [`exact`] | the exact tier, on the sampling process, and the positive control |
 //! | [`pace`] | the time box, and what fits into it: pure arithmetic |
 //! | [`live`] | the live tier: an experiment, and another to confirm what it found |
 //! | [`session`] | one experiment, on a client in a session |
