@@ -167,6 +167,24 @@ impl Report {
         })
     }
 
+    /// Refuses a report of another build than the one that was started: a wrapper or a stale process filed it.
+    pub(crate) fn check_version(&self, reports: &Reports, started: Option<&str>) -> Result<(), RunError> {
+        let (Some(place), Some(started)) = (&reports.version_in, started) else {
+            return Ok(());
+        };
+        let (member, key) = place.split_once('/').unwrap_or((place, ""));
+        match self.members[member]["json"][key].as_str() {
+            Some(filed) if !started.split_whitespace().any(|word| word == filed) => {
+                Err(RunError::Environment(format!(
+                    "the {} report was filed by version {filed} ({place}), and the client that was started calls itself \
+                     {started:?}: another build files the reports",
+                    self.label
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A time of the wall clock in a member, on the monotonic clock.
     fn moment(&self, place: &str) -> Result<u64, String> {
         let (member, key) = place.split_once('/').unwrap_or((place, ""));
@@ -235,6 +253,24 @@ mod tests {
             );
         }
         assert!(report(json!({})).claimed_window().is_err());
+    }
+
+    #[test]
+    fn a_report_of_another_version_than_the_one_started_is_refused() {
+        let mut reports = reports(None);
+        let report = report(json!({"version": "1.2.3"}));
+        let check =
+            |reports: &Reports, started| report.check_version(reports, started).map_err(|e| e.to_string());
+        assert_eq!(
+            check(&reports, Some("x 9.9.9")),
+            Ok(()),
+            "the profile does not ask"
+        );
+        reports.version_in = Some("metadata.json/version".to_owned());
+        assert_eq!(check(&reports, Some("x 1.2.3 (abcdef)")), Ok(()));
+        assert_eq!(check(&reports, None), Ok(()), "the client has no --version");
+        let error = check(&reports, Some("x 1.2.30")).expect_err("another");
+        assert!(error.contains("1.2.3") && error.contains("1.2.30"), "{error}");
     }
 
     fn reports(written_at: Option<&str>) -> Reports {

@@ -178,6 +178,8 @@ pub(crate) struct Reports {
     pub(crate) window: WindowFrom,
     /// `MEMBER/KEY` of an RFC 3339 time at which the sampling had ended.
     pub(crate) written_at: Option<String>,
+    /// `MEMBER/KEY` of the version of the client that filed the report: it must be the one that `--version` prints.
+    pub(crate) version_in: Option<String>,
 }
 
 /// When a zip that is there is whole.
@@ -354,10 +356,14 @@ impl Profile {
             client.control_socket || self.stop != Stop::ControlSocket,
             "[stop] by = \"control-socket\" needs control-socket = true in [client]"
         );
-        if let Some(written_at) = &self.reports.written_at {
+        let places = [
+            ("written-at", &self.reports.written_at),
+            ("version-in", &self.reports.version_in),
+        ];
+        for (key, place) in places {
             ensure!(
-                written_at.contains('/'),
-                "[reports] written-at is MEMBER/KEY, such as \"metadata.json/timestamp\""
+                place.as_ref().is_none_or(|place| place.contains('/')),
+                "[reports] {key} is MEMBER/KEY, such as \"metadata.json/timestamp\""
             );
         }
         for Waiver { check, reason, .. } in &self.relax {

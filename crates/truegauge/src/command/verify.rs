@@ -292,7 +292,8 @@ impl Course<'_> {
                 "pid": rig.pid,
                 "profile": args.profile.name,
                 "binary": shown_path(parts.client_binary),
-                "target": rig.target,
+                "version": rig.version,
+            "target": rig.target,
                 "started_monotonic_ns": rig.observer.started_ns(),
             }),
             source: rig.describe_source(),
@@ -371,6 +372,7 @@ impl Evidence {
         let appeared_ns = filed.appeared_ns;
         let report = Report::read(label, filed, &dir.path)
             .map_err(|error| RunError::Client(format!("the {label} report: {error:#}")))?;
+        report.check_version(&args.profile.reports, rig.version.as_deref())?;
         // The window that the report claims ends before its zip appears.
         await_observer(rig, appeared_ns, events)?;
         let reports = &args.profile.reports;

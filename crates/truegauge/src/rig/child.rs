@@ -28,8 +28,6 @@ pub(crate) enum Output {
     Protocol,
     /// Goes to the log, as standard error always does.
     Log,
-    /// Both streams go where the harness's own go.
-    Inherited,
 }
 
 /// A running child, in a process group of its own, so that the terminal's Ctrl-C reaches the harness alone. It holds
@@ -64,7 +62,6 @@ impl ChildGuard {
         match output {
             Output::Protocol => drop(command.stdout(Stdio::piped())),
             Output::Log => {}
-            Output::Inherited => drop(command.stdout(Stdio::inherit()).stderr(Stdio::inherit())),
         }
         let mut child = command
             .spawn()

@@ -74,19 +74,23 @@ fn run_to_end(
     })
 }
 
-/// A fresh binary's first execution can wait seconds for malware checks (macOS): that must not be part of the judged
-/// process's age, so it is run once before. Its answer tells a binary that is none, too.
-fn preflight(binary: &Path, arguments: &[String], events: &mut Events) -> Result<()> {
+/// Runs `client --version` once before the measured run, and returns its first line. On macOS a new binary's first launch
+/// can wait seconds for a malware scan, which would distort the uptime check. It also catches a path that is not a program.
+fn preflight(binary: &Path, arguments: &[String], log: &Path, events: &mut Events) -> Result<Option<String>> {
     if arguments.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let shown = arguments.join(" ");
     let mut command = Command::new(binary);
     command.args(arguments);
     events.starting(&command);
-    let mut trial = ChildGuard::spawn(Role::Trial, command, Output::Inherited, None, events)?;
+    let mut trial = ChildGuard::spawn(Role::Trial, command, Output::Log, Some(log), events)?;
     match run_to_end(&mut trial, PREFLIGHT_TIMEOUT, events)? {
-        Some(status) if status.success() => Ok(()),
+        Some(status) if status.success() => {
+            let output = std::fs::read(log).unwrap_or_default();
+            let output = String::from_utf8_lossy(&output);
+            Ok(output.lines().next().map(str::to_owned))
+        }
         Some(status) => Err(RunError::Client(format!(
             "the client's {shown} ended with {}",
             describe_status(status)
@@ -122,6 +126,8 @@ pub(crate) struct Rig {
     pub(crate) client: Client,
     pub(crate) observer: Watch,
     pub(crate) pid: u32,
+    /// The first line that the client's `--version` prints, where it has such an option.
+    pub(crate) version: Option<String>,
     /// Where the session goes to; none where there is no session.
     pub(crate) target: Option<String>,
     profile: Profile,
@@ -187,7 +193,8 @@ impl Rig {
         if let Some(server) = &server {
             connection_file::write(places.vv, places.target, server.password())?;
         }
-        preflight(parts.client_binary, &profile.client.version, events)?;
+        let version_log = parts.dir.join("client-version.log");
+        let version = preflight(parts.client_binary, &profile.client.version, &version_log, events)?;
         if let Some(target) = &target {
             events.doing(&format!("client: a session with {target}"));
         }
@@ -202,6 +209,7 @@ impl Rig {
             client,
             observer: observer?,
             pid,
+            version,
             target,
             profile,
             trigger,
