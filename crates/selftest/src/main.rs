@@ -1,77 +1,138 @@
+//! Seeds every defect of the catalogue, and checks that exactly the right test finds it; then judges runs without a defect,
+//! which must raise no alarm.
+//!
+//! | module | where defects are seeded |
+//! |---|---|
+//! | `recorded` | in the recorded evidence |
+//! | `simulated` | in the readings of simulated soaks |
+//! | `model` | in the macOS backend and its resource counts, on the model kernel: tests of `runtime-metrics` |
+//! | `live` | in a client built to tamper and to leak, under `truegauge verify` and `truegauge soak` |
+
+mod live;
+mod model;
+mod process;
+mod recorded;
+mod simulated;
+mod tally;
+mod trial;
+
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use anstream::println;
+use anstream::{eprintln, println};
+use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result};
+use clap::Parser;
 
-use crate::exit::Exit;
-use crate::marked::Marked;
-use crate::present::steps::say;
-use crate::selftest::{self, Live, Seeds, Tally};
-use crate::workspace;
+use self::live::{Live, Programs};
+use self::process::{Interrupted, Runner};
+use self::tally::Tally;
 
-/// Seed every defect of the catalogue, and see that exactly the right test finds it; and that nothing finds one where none is.
+pub(crate) const FAILED: Style = AnsiColor::Red.on_default().bold();
+
+/// Seed every defect of the catalogue, and check that exactly the right test finds it, and nothing where there is none.
 ///
-/// Lies are told in recorded evidence, in the macOS backend on a model kernel, in simulated soaks, and by real clients that
-/// are built to lie and to leak. xtask/selftest/catalogue.toml is the catalogue, docs/selftest.md explains.
+/// Defects are seeded in recorded evidence, in the macOS backend on a model kernel, in simulated soaks, and in real clients
+/// that are built to tamper with their reports and to leak. crates/seeded-defects/catalogue.toml is the catalogue,
+/// docs/selftest.md explains.
 ///
-/// The last line reads `N of N defects caught by the right test, F of R false alarms`; anything missed is a failure.
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    /// Leave out what needs living clients: seconds instead of half an hour. All of the catalogue is judged all the same.
+/// The last line reads `N of N defects caught by the right test, F of R false alarms`. Exit codes: 0 all found and no false
+/// alarm, 1 otherwise, 2 the machine could not run it, 3 interrupted.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// Leave out the live clients: seconds instead of half an hour. The whole catalogue is still judged.
     #[arg(long)]
     quick: bool,
-    /// Verify a client without a defect so often, at several loads and with several numbers of threads.
+    /// Runs of `verify` with a client without a defect, at several loads and with several numbers of threads.
     #[arg(long, value_name = "N", default_value_t = 40, conflicts_with = "quick")]
-    runs: usize,
-    /// Write the tables into docs/selftest.md.
-    #[arg(long, conflicts_with = "quick")]
-    write: bool,
-    /// Where the live runs' directories go [default: target/selftest, emptied before].
-    #[arg(long, value_name = "DIR", conflicts_with = "quick")]
-    out: Option<PathBuf>,
+    clean_runs: usize,
+    /// Write the tables to this file, in Markdown.
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Where the live runs' directories go; those of an earlier selftest are replaced.
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "truegauge-runs/selftest",
+        conflicts_with = "quick"
+    )]
+    out: PathBuf,
+    /// The checkout whose `runtime-metrics` is tested on the model kernel.
+    #[arg(long, value_name = "DIR")]
+    checkout: PathBuf,
+    #[command(flatten)]
+    programs: Option<Programs>,
 }
 
-const TABLES: Marked = Marked {
-    begin: "<!-- selftest: begin (written by `cargo xtask selftest --write`) -->\n",
-    end: "<!-- selftest: end -->",
-};
+fn main() -> ExitCode {
+    run(&Args::parse()).unwrap_or_else(|error| {
+        eprintln!("{FAILED}error:{FAILED:#} {error:#}");
+        ExitCode::from(if error.is::<Interrupted>() { 3 } else { 2 })
+    })
+}
 
-pub(crate) fn run(args: &Args) -> Result<Exit> {
-    let seeds = Seeds::load()?;
+fn run(args: &Args) -> Result<ExitCode> {
+    let catalogue = seeded_defects::catalogue();
     let mut tally = Tally::default();
-    say("on recorded evidence, simulated soaks and the model kernel");
-    selftest::run_quick(&seeds, &mut tally)?;
+    eprintln!("on recorded evidence and simulated soaks");
+    recorded::run(&catalogue, &mut tally)?;
+    simulated::run(&catalogue, &mut tally);
+    let runner = Runner::new()?;
+    eprintln!("on the model kernel");
+    model::run(&args.checkout, &runner, &mut tally)?;
     if !args.quick {
-        let dir = args
-            .out
-            .clone()
-            .unwrap_or_else(|| workspace::target_dir().join("selftest"));
-        if args.out.is_none() && dir.exists() {
-            std::fs::remove_dir_all(&dir)
-                .with_context(|| format!("cannot remove {}", workspace::shown(&dir)))?;
-        }
-        let mut live = Live::prepare(&dir)?;
-        say("clients that lie and leak");
-        live.defects(&seeds.catalogue, &mut tally)?;
-        say("clients that do not");
-        live.sound(args.runs, &mut tally)?;
+        let programs = args
+            .programs
+            .as_ref()
+            .context("the programs to run are not named")?;
+        let mut live = Live::new(programs, &args.checkout, &args.out, &runner)?;
+        eprintln!("clients that tamper and leak");
+        live.defects(&catalogue, &mut tally)?;
+        eprintln!("clients without a defect");
+        live.clean_runs(args.clean_runs, &mut tally)?;
     }
-    tally.print(&seeds.catalogue);
-    if args.write {
-        write(&tally.markdown(&seeds.catalogue))?;
+    tally.print(&catalogue);
+    if let Some(path) = &args.markdown {
+        std::fs::write(path, tally.markdown(&catalogue))
+            .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    println!("{}", tally.sentence(&seeds.catalogue));
-    Ok(tally.exit(&seeds.catalogue))
+    println!("{}", tally.sentence(&catalogue));
+    Ok(if tally.passes(&catalogue) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
-fn write(tables: &str) -> Result<()> {
-    let page = workspace::root().join("docs/selftest.md");
-    let shown = workspace::shown(&page);
-    let old = std::fs::read_to_string(&page).with_context(|| format!("cannot read {shown}"))?;
-    let new = TABLES
-        .with(&old, tables)
-        .with_context(|| format!("{shown} has lost its markers"))?;
-    std::fs::write(&page, new).with_context(|| format!("cannot write {shown}"))?;
-    say(&format!("written to {shown}"));
-    Ok(())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &str) -> Result<Args, String> {
+        Args::try_parse_from(words.split(' ')).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn programs_are_required_unless_it_is_quick() {
+        let quick = parse("selftest --quick --checkout .").expect("valid");
+        assert!(quick.programs.is_none());
+        let error = parse("selftest --checkout .").err().expect("incomplete");
+        let named = "--truegauge a --client b --tampering-client c --sampling-process d";
+        for option in named.split(' ').filter(|word| word.starts_with("--")) {
+            assert!(error.contains(option), "{error}");
+        }
+        let error = parse(&format!("selftest --checkout . {named}"))
+            .err()
+            .expect("incomplete");
+        assert!(
+            error.contains("  --leaking-process") && !error.contains("  --client"),
+            "{error}"
+        );
+        let all = parse(&format!("selftest --checkout . {named} --leaking-process e")).expect("valid");
+        assert!(
+            all.programs
+                .is_some_and(|programs| programs.leaking_process.as_os_str() == "e")
+        );
+    }
 }

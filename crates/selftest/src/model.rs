@@ -1,84 +1,81 @@
-//! Defects of the macOS backend and of the census, seeded by the tests of `runtime-metrics` on the model kernel.
+//! Defects of the macOS backend and of its resource counts, seeded by the tests of `runtime-metrics` on the model kernel.
 
+use std::fs::{self, File};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use super::{Ground, SoundRun, Tally, Trial};
-use crate::present::steps;
-use crate::workspace;
+use crate::process::Runner;
+use crate::tally::Tally;
+use crate::trial::{CleanRun, Level, Trial};
 
-/// The tests that write down what they found.
-const TESTS: [&str; 5] = [
-    "macos::tests::faults::each_fault_of_the_catalogue_is_found_by_its_check_and_no_other",
-    "macos::tests::faults::a_thousand_runs_without_a_fault_raise_no_alarm",
-    "macos::tests::leaks::every_leak_is_found_at_every_rate_by_what_it_moves",
-    "macos::tests::leaks::what_is_given_back_is_clean",
-    "macos::tests::leaks::a_census_that_does_not_count_what_is_there_is_found_out",
-];
+/// Most of it is for building the tests; they take seconds.
+const LIMIT: Duration = Duration::from_secs(30 * 60);
 
-/// A line of theirs.
+/// What a test writes down, one line each.
 #[derive(Debug, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 enum Finding {
     Defect {
         defect: String,
         place: String,
-        wrong: Option<String>,
+        #[serde(rename = "wrong")]
+        mismatch: Option<String>,
     },
-    Sound {
-        sound: String,
-        alarm: Option<String>,
+    Clean {
+        #[serde(rename = "sound")]
+        description: String,
+        #[serde(rename = "alarm")]
+        false_positive: Option<String>,
     },
 }
 
-pub(super) fn run(tally: &mut Tally) -> Result<()> {
+pub(crate) fn run(checkout: &Path, runner: &Runner, tally: &mut Tally) -> Result<()> {
     let dir = tempfile::tempdir().context("cannot create a directory for the model's findings")?;
-    let findings = dir.path().join("findings.ndjson");
-    let mut command = Command::new(workspace::cargo());
-    command.current_dir(workspace::root());
-    command.args([
-        "test",
-        "--package",
-        "runtime-metrics",
-        "--lib",
-        "--quiet",
-        "--",
-        "--exact",
-    ]);
-    command.args(TESTS).env("TRUEGAUGE_SELFTEST", &findings);
-    steps::running(&command);
-    let output = command.output().context("cannot start cargo")?;
-    let read = read(&findings, tally)?;
-    // A test that found something wrong has failed, and said so in its findings.
+    let [findings, log] = ["findings.ndjson", "tests.log"].map(|name| dir.path().join(name));
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .args(["test", "--package", "runtime-metrics", "--lib", "macos::tests::"])
+        .current_dir(checkout)
+        .env("TRUEGAUGE_SELFTEST", &findings)
+        .stdout(File::create(&log).with_context(|| format!("cannot create {}", log.display()))?);
+    let status = runner.run(command, LIMIT)?;
+    let count = read(&findings, tally)?;
+    // A test with a mismatch has failed, and has written it down.
     ensure!(
-        output.status.success() || tally.has_wrong(Ground::Model),
-        "the tests on the model kernel ended with {} after {read} findings:\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
+        status.success() || tally.has_mismatch(Level::Model),
+        "the tests on the model kernel ended with {status} after {count} findings:\n{}",
+        fs::read_to_string(&log).unwrap_or_default()
     );
     Ok(())
 }
 
 fn read(findings: &Path, tally: &mut Tally) -> Result<usize> {
-    let text = std::fs::read_to_string(findings).unwrap_or_default();
+    let text = fs::read_to_string(findings).unwrap_or_default();
     for line in text.lines() {
         let finding =
             serde_json::from_str(line).with_context(|| format!("a finding on the model: {line}"))?;
         match finding {
-            Finding::Defect { defect, place, wrong } => tally.trial(Trial {
+            Finding::Defect {
                 defect,
-                ground: Ground::Model,
                 place,
-                wrong,
+                mismatch,
+            } => tally.add_trial(Trial {
+                defect,
+                level: Level::Model,
+                place,
+                mismatch,
             }),
-            Finding::Sound { sound, alarm } => tally.sound(SoundRun {
-                ground: Ground::Model,
-                what: sound,
-                alarm,
+            Finding::Clean {
+                description,
+                false_positive,
+            } => tally.add_clean_run(CleanRun {
+                level: Level::Model,
+                description,
+                false_positive,
             }),
         }
     }

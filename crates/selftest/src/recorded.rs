@@ -1,61 +1,53 @@
-//! Lies in the recorded evidence, judged by the six tests.
+//! Mutations of the recorded evidence, judged by the six tests.
 
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use serde_json::Value;
-use checks::{Outcome, Row};
+use checks::{Outcome, Row, Suite};
+use seeded_defects::Catalogue;
 
-use super::{Ground, Seeds, SoundRun, Tally, Trial, difference};
-use crate::checks::{self, Checks};
+use crate::tally::Tally;
+use crate::trial::{CleanRun, Level, Trial, difference};
 
-pub(super) fn run(seeds: &Seeds, tally: &mut Tally) -> Result<()> {
-    let checks = Checks::load(&checks::dir())?;
-    for (name, base) in seeds.catalogue.bases(&seeds.good)? {
-        let wrong = judge(&checks, &base, &BTreeSet::new(), &BTreeSet::new())?;
-        tally.sound(SoundRun {
-            ground: Ground::Recorded,
-            what: format!("the evidence as recorded, {name}"),
-            alarm: wrong,
+pub(crate) fn run(catalogue: &Catalogue, tally: &mut Tally) -> Result<()> {
+    let suite = Suite::embedded()?;
+    let good = seeded_defects::good_evidence();
+    let none = BTreeSet::new();
+    for (name, base) in catalogue.bases(&good)? {
+        tally.add_clean_run(CleanRun {
+            level: Level::Recorded,
+            description: format!("the evidence as recorded, {name}"),
+            false_positive: mismatch(&suite.judge(&base)?, &none, &none),
         });
     }
-    for case in seeds.catalogue.recorded(&seeds.good)? {
-        let wrong = judge(&checks, &case.evidence, &case.fails, &case.skips)?;
+    for case in catalogue.recorded(&good)? {
+        let mismatch = mismatch(&suite.judge(&case.evidence)?, &case.fails, &case.skips);
         if case.fails.is_empty() {
-            tally.sound(SoundRun {
-                ground: Ground::Recorded,
-                what: case.id,
-                alarm: wrong,
+            tally.add_clean_run(CleanRun {
+                level: Level::Recorded,
+                description: case.id,
+                false_positive: mismatch,
             });
         } else {
-            tally.trial(Trial {
+            tally.add_trial(Trial {
                 defect: case.id,
-                ground: Ground::Recorded,
+                level: Level::Recorded,
                 place: case.place,
-                wrong,
+                mismatch,
             });
         }
     }
     Ok(())
 }
 
-fn judge(
-    checks: &Checks,
-    evidence: &Value,
-    fails: &BTreeSet<String>,
-    skips: &BTreeSet<String>,
-) -> Result<Option<String>> {
-    Ok(wrong(&checks.judge(evidence)?, fails, skips))
-}
-
 /// How these rows differ from what should fail and be skipped.
-pub(super) fn wrong(rows: &[Row], fails: &BTreeSet<String>, skips: &BTreeSet<String>) -> Option<String> {
-    let of = |outcome| {
+pub(crate) fn mismatch(rows: &[Row], fails: &BTreeSet<String>, skips: &BTreeSet<String>) -> Option<String> {
+    let checks = |outcome| {
         let rows = rows.iter().filter(|row| row.outcome() == outcome);
         rows.map(|row| row.check.clone()).collect()
     };
-    let failed = difference("failed", &of(Outcome::Fail), fails);
-    let skipped = difference("skipped", &of(Outcome::Inconclusive), skips);
+    let failed = difference("failed", &checks(Outcome::Fail), fails);
+    let skipped = difference("skipped", &checks(Outcome::Inconclusive), skips);
     match (failed, skipped) {
         (Some(failed), Some(skipped)) => Some(format!("{failed}; {skipped}")),
         (failed, skipped) => failed.or(skipped),

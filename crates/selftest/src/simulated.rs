@@ -1,4 +1,4 @@
-//! Soaks of which every reading is made up, leaking or not, under everything that moves counts by itself.
+//! Soaks with simulated readings, leaking or not, under every background that moves counts by itself.
 
 use std::num::NonZeroU32;
 
@@ -6,37 +6,38 @@ use leak_test::simulated::{Background, Effect, experiment};
 use leak_test::{Analysis, Conclusion, Conduct, Control, Design, Resource, Seed, Verdict};
 use seeded_defects::{Catalogue, Simulated};
 
-use super::{Ground, SoundRun, Tally, Trial};
+use crate::tally::Tally;
+use crate::trial::{CleanRun, Level, Trial};
 
 /// As many as a soak of some minutes has.
 const PAIRS: usize = 40;
-/// Operations in a treated block.
+/// Operations in a treatment block.
 const OPERATIONS: u32 = 1_000;
-/// λ* of every exact count.
+/// The smallest leak of interest of every exact count.
 const LAMBDA_STAR: f64 = 0.02;
 /// Soaks without a leak on each background.
-const SOUND_RUNS: u64 = 20;
+const CLEAN_RUNS: u64 = 20;
 
-pub(super) fn run(catalogue: &Catalogue, tally: &mut Tally) {
+pub(crate) fn run(catalogue: &Catalogue, tally: &mut Tally) {
     for row in &catalogue.simulated {
         for background in backgrounds() {
             let found = soak(background, effect(row), 1);
-            tally.trial(Trial {
+            tally.add_trial(Trial {
                 defect: row.id.clone(),
-                ground: Ground::Simulated,
+                level: Level::Simulated,
                 place: format!("{background:?}"),
-                wrong: (found.verdict.to_string() != row.verdict).then_some(found.sentence),
+                mismatch: (found.verdict.to_string() != row.verdict).then_some(found.sentence),
             });
         }
     }
     for background in backgrounds() {
-        for seed in 0..SOUND_RUNS {
+        for seed in 0..CLEAN_RUNS {
             let found = soak(background, Effect::None, seed);
-            let alarm = matches!(found.verdict, Verdict::Leak | Verdict::OverRelease);
-            tally.sound(SoundRun {
-                ground: Ground::Simulated,
-                what: format!("{background:?}, seed {seed}"),
-                alarm: alarm.then_some(found.sentence),
+            let has_finding = matches!(found.verdict, Verdict::Leak | Verdict::OverRelease);
+            tally.add_clean_run(CleanRun {
+                level: Level::Simulated,
+                description: format!("{background:?}, seed {seed}"),
+                false_positive: has_finding.then_some(found.sentence),
             });
         }
     }
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_leak_that_is_not_there_is_no_alarm_and_one_that_is_has_its_verdict() {
+    fn each_effect_has_its_verdict() {
         let verdict = |effect| soak(Background::RandomWalk, effect, 1).verdict;
         assert_eq!(verdict(Effect::Leak(0.5)), Verdict::Leak);
         assert_eq!(verdict(Effect::Leak(-0.5)), Verdict::OverRelease);

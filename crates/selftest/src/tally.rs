@@ -1,22 +1,22 @@
-//! What became of every defect, and of every run without one.
+//! The result of every defect, and of every run without one.
 
 use std::collections::BTreeMap;
 
 use anstream::println;
+use comfy_table::{ContentArrangement, Table, presets};
 use seeded_defects::{Catalogue, Defect};
 
-use super::{Ground, SoundRun, Trial};
-use crate::exit::Exit;
-use crate::present::{FAILED, table};
+use crate::FAILED;
+use crate::trial::{CleanRun, Level, Trial};
 
-/// Everything that was tried.
+/// Every trial and every run without a defect.
 #[derive(Default)]
 pub(crate) struct Tally {
     trials: Vec<Trial>,
-    sound: Vec<SoundRun>,
+    clean_runs: Vec<CleanRun>,
 }
 
-/// Of so many trials so many were right.
+/// How many of the trials were right.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Score {
     right: usize,
@@ -34,47 +34,47 @@ impl Score {
 }
 
 impl Tally {
-    pub(crate) fn trial(&mut self, trial: Trial) {
+    pub(crate) fn add_trial(&mut self, trial: Trial) {
         self.trials.push(trial);
     }
 
-    pub(crate) fn sound(&mut self, run: SoundRun) {
-        self.sound.push(run);
+    pub(crate) fn add_clean_run(&mut self, run: CleanRun) {
+        self.clean_runs.push(run);
     }
 
-    /// Whether something of this ground was not as it should be.
-    pub(crate) fn has_wrong(&self, ground: Ground) -> bool {
+    /// Whether a trial or a run of this level has another result than it should.
+    pub(crate) fn has_mismatch(&self, level: Level) -> bool {
         self.trials
             .iter()
-            .any(|trial| trial.ground == ground && trial.wrong.is_some())
+            .any(|trial| trial.level == level && trial.mismatch.is_some())
             || self
-                .sound
+                .clean_runs
                 .iter()
-                .any(|run| run.ground == ground && run.alarm.is_some())
+                .any(|run| run.level == level && run.false_positive.is_some())
     }
 
-    /// Of each defect, how it fared on each ground.
-    fn scores(&self) -> BTreeMap<&str, BTreeMap<Ground, Score>> {
-        let mut scores: BTreeMap<&str, BTreeMap<Ground, Score>> = BTreeMap::new();
+    /// The score of each defect at each level.
+    fn scores(&self) -> BTreeMap<&str, BTreeMap<Level, Score>> {
+        let mut scores: BTreeMap<&str, BTreeMap<Level, Score>> = BTreeMap::new();
         for trial in &self.trials {
             let score = scores
                 .entry(&trial.defect)
                 .or_default()
-                .entry(trial.ground)
+                .entry(trial.level)
                 .or_default();
             score.of += 1;
-            score.right += usize::from(trial.wrong.is_none());
+            score.right += usize::from(trial.mismatch.is_none());
         }
         scores
     }
 
-    /// The defects of the catalogue that were caught, wherever they were seeded.
+    /// The defects of the catalogue that were caught at every level where they were seeded.
     fn caught(&self, catalogue: &Catalogue) -> Score {
         let scores = self.scores();
         let defects = catalogue.defects();
         let is_caught = |defect: &&Defect<'_>| {
-            let grounds = scores.get(defect.id);
-            grounds.is_some_and(|grounds| grounds.values().all(|score| score.right == score.of))
+            let levels = scores.get(defect.id);
+            levels.is_some_and(|levels| levels.values().all(|score| score.right == score.of))
         };
         Score {
             right: defects.iter().filter(is_caught).count(),
@@ -83,17 +83,17 @@ impl Tally {
     }
 
     /// The runs without a defect that raised no alarm.
-    fn silent(&self, grounds: &[Ground]) -> Score {
-        let runs = || self.sound.iter().filter(|run| grounds.contains(&run.ground));
+    fn silent(&self, levels: &[Level]) -> Score {
+        let runs = || self.clean_runs.iter().filter(|run| levels.contains(&run.level));
         Score {
-            right: runs().filter(|run| run.alarm.is_none()).count(),
+            right: runs().filter(|run| run.false_positive.is_none()).count(),
             of: runs().count(),
         }
     }
 
     /// The last line.
     pub(crate) fn sentence(&self, catalogue: &Catalogue) -> String {
-        let (caught, silent) = (self.caught(catalogue), self.silent(&Ground::ALL));
+        let (caught, silent) = (self.caught(catalogue), self.silent(&Level::ALL));
         format!(
             "{} of {} defects caught by the right test, {} of {} false alarms",
             caught.right,
@@ -103,43 +103,36 @@ impl Tally {
         )
     }
 
-    /// A defect that was seeded nowhere has not been caught, and runs that did not take place were not silent.
-    pub(crate) fn exit(&self, catalogue: &Catalogue) -> Exit {
-        let (caught, silent) = (self.caught(catalogue), self.silent(&Ground::ALL));
-        if caught.right == caught.of && silent.right == silent.of && silent.of > 0 {
-            Exit::Pass
-        } else {
-            Exit::Fail
-        }
+    /// A defect that was seeded nowhere was not caught, and no runs prove nothing.
+    pub(crate) fn passes(&self, catalogue: &Catalogue) -> bool {
+        let (caught, silent) = (self.caught(catalogue), self.silent(&Level::ALL));
+        caught.right == caught.of && silent.right == silent.of && silent.of > 0
     }
 
-    /// The tables, then everything that was not as it should be.
+    /// Prints the tables, then every mismatch.
     pub(crate) fn print(&self, catalogue: &Catalogue) {
-        let mut defects = table::empty();
+        let mut defects = table();
         defects.set_header(DEFECTS).add_rows(self.defect_lines(catalogue));
-        let mut runs = table::empty();
+        let mut runs = table();
         runs.set_header(RUNS).add_rows(self.run_lines());
         println!("{defects}\n{runs}");
         for trial in &self.trials {
-            if let Some(wrong) = &trial.wrong {
+            if let Some(mismatch) = &trial.mismatch {
                 let Trial {
-                    defect,
-                    place,
-                    ground,
-                    ..
+                    defect, place, level, ..
                 } = trial;
                 println!(
-                    "{FAILED}MISSED{FAILED:#} {defect}, {}, {place}: {wrong}",
-                    ground.name()
+                    "{FAILED}MISSED{FAILED:#} {defect}, {}, {place}: {mismatch}",
+                    level.name()
                 );
             }
         }
-        for run in &self.sound {
-            if let Some(alarm) = &run.alarm {
+        for run in &self.clean_runs {
+            if let Some(false_positive) = &run.false_positive {
                 println!(
-                    "{FAILED}FALSE ALARM{FAILED:#} {}, {}: {alarm}",
-                    run.ground.name(),
-                    run.what
+                    "{FAILED}FALSE ALARM{FAILED:#} {}, {}: {false_positive}",
+                    run.level.name(),
+                    run.description
                 );
             }
         }
@@ -172,36 +165,36 @@ impl Tally {
     fn defect_lines(&self, catalogue: &Catalogue) -> Vec<Vec<String>> {
         let scores = self.scores();
         let line = |defect: &Defect<'_>| {
-            let grounds = scores.get(defect.id);
-            let score = |ground| {
-                grounds
-                    .and_then(|grounds| grounds.get(ground))
+            let levels = scores.get(defect.id);
+            let score = |level| {
+                levels
+                    .and_then(|levels| levels.get(level))
                     .copied()
                     .unwrap_or_default()
             };
             let cells = [defect.id, defect.what, &defect.found_by].map(str::to_owned);
             cells
                 .into_iter()
-                .chain(Ground::ALL.iter().map(|ground| score(ground).shown()))
+                .chain(Level::ALL.iter().map(|level| score(level).shown()))
                 .collect()
         };
         catalogue.defects().iter().map(line).collect()
     }
 
     fn run_lines(&self) -> Vec<Vec<String>> {
-        let line = |ground: &Ground| {
-            let silent = self.silent(&[*ground]);
+        let line = |level: &Level| {
+            let silent = self.silent(&[*level]);
             let alarms = silent.of - silent.right;
             let bound = format!("{:.2} %", 100.0 * upper_bound(alarms, silent.of));
             vec![
-                ground.name().to_owned(),
+                level.name().to_owned(),
                 silent.of.to_string(),
                 alarms.to_string(),
                 bound,
             ]
         };
-        let happened = |ground: &&Ground| self.silent(&[**ground]).of > 0;
-        Ground::ALL.iter().filter(happened).map(line).collect()
+        let happened = |level: &&Level| self.silent(&[**level]).of > 0;
+        Level::ALL.iter().filter(happened).map(line).collect()
     }
 }
 
@@ -221,7 +214,19 @@ const RUNS: [&str; 4] = [
     "at most (95 %)",
 ];
 
-/// The greatest rate at which so few of `runs` would still be seen in one of twenty series: Clopper and Pearson's.
+/// A table for standard output.
+fn table() -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::UTF8_BORDERS_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic);
+    if table.width().is_none() {
+        table.set_width(150);
+    }
+    table
+}
+
+/// The highest rate at which so few of `runs` would still be seen in one of twenty series: Clopper and Pearson's bound.
 fn upper_bound(alarms: usize, runs: usize) -> f64 {
     const LEVEL: f64 = 0.05;
     if alarms >= runs {
@@ -253,7 +258,6 @@ fn at_most(alarms: usize, runs: usize, rate: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::selftest::Seeds;
 
     #[test]
     fn the_bound_is_clopper_and_pearsons() {
@@ -270,42 +274,38 @@ mod tests {
         }
     }
 
-    fn trial(defect: &str, wrong: Option<&str>) -> Trial {
+    fn trial(defect: &str, mismatch: Option<&str>) -> Trial {
         Trial {
             defect: defect.to_owned(),
-            ground: Ground::Recorded,
+            level: Level::Recorded,
             place: "idle".to_owned(),
-            wrong: wrong.map(str::to_owned),
+            mismatch: mismatch.map(str::to_owned),
         }
     }
 
-    fn silent() -> SoundRun {
-        SoundRun {
-            ground: Ground::Live,
-            what: "a run".to_owned(),
-            alarm: None,
+    fn clean() -> CleanRun {
+        CleanRun {
+            level: Level::Live,
+            description: "a run".to_owned(),
+            false_positive: None,
         }
     }
 
     #[test]
-    fn one_miss_one_alarm_or_one_defect_that_nobody_seeded_fails() {
-        let Seeds { catalogue, .. } = Seeds::load().expect("the catalogue");
+    fn a_miss_a_false_alarm_or_a_defect_not_seeded_fails() {
+        let catalogue = seeded_defects::catalogue();
         let all = || {
             let mut tally = Tally::default();
             catalogue
                 .defects()
                 .iter()
-                .for_each(|defect| tally.trial(trial(defect.id, None)));
+                .for_each(|defect| tally.add_trial(trial(defect.id, None)));
             tally
         };
         let mut good = all();
-        assert_eq!(
-            good.exit(&catalogue),
-            Exit::Fail,
-            "nothing without a defect was run"
-        );
-        good.sound(silent());
-        assert_eq!(good.exit(&catalogue), Exit::Pass);
+        assert!(!good.passes(&catalogue), "nothing without a defect was run");
+        good.add_clean_run(clean());
+        assert!(good.passes(&catalogue));
         let count = catalogue.defects().len();
         assert_eq!(
             good.sentence(&catalogue),
@@ -313,25 +313,25 @@ mod tests {
         );
 
         let mut missed = all();
-        missed.sound(silent());
-        missed.trial(trial(
+        missed.add_clean_run(clean());
+        missed.add_trial(trial(
             catalogue.defects()[0].id,
             Some("not failed: 1.idle.platform"),
         ));
-        assert_eq!(missed.exit(&catalogue), Exit::Fail);
+        assert!(!missed.passes(&catalogue));
 
         let mut alarmed = all();
-        alarmed.sound(SoundRun {
-            alarm: Some("failed besides: 3.rise".to_owned()),
-            ..silent()
+        alarmed.add_clean_run(CleanRun {
+            false_positive: Some("failed besides: 3.rise".to_owned()),
+            ..clean()
         });
-        assert_eq!(alarmed.exit(&catalogue), Exit::Fail);
+        assert!(!alarmed.passes(&catalogue));
         assert!(alarmed.sentence(&catalogue).ends_with("1 of 1 false alarms"));
-        assert!(alarmed.has_wrong(Ground::Live) && !alarmed.has_wrong(Ground::Model));
+        assert!(alarmed.has_mismatch(Level::Live) && !alarmed.has_mismatch(Level::Model));
 
         let mut unseeded = all();
-        unseeded.sound(silent());
+        unseeded.add_clean_run(clean());
         unseeded.trials.pop();
-        assert_eq!(unseeded.exit(&catalogue), Exit::Fail);
+        assert!(!unseeded.passes(&catalogue));
     }
 }
