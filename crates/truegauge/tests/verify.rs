@@ -35,6 +35,12 @@ fn a_true_client_passes_and_leaves_its_evidence() {
         );
     }
     let evidence = run.json("evidence.json");
+    assert_eq!(results["binaries"], evidence["binaries"]);
+    let judged = &results["binaries"]["client"];
+    let client = std::fs::canonicalize(harness::client()).expect("built");
+    assert_eq!(judged["path"], client.to_str().expect("UTF-8"));
+    assert_eq!(judged["bytes"], client.metadata().expect("built").len());
+    assert_eq!(judged["sha256"].as_str().map(str::len), Some(64));
     let busy = &evidence["reports"][1];
     assert!(
         busy["observer"]["cpu_percent"]
