@@ -80,7 +80,11 @@ async fn hold_against(input: &[u8]) {
 
 /// Whatever a server did, a report can be made of it.
 fn assert_reportable(session: &Session) {
-    assert!(session.loss().is_some_and(|cause| !cause.contains(PASSWORD)));
+    assert!(
+        session
+            .loss_reason()
+            .is_some_and(|cause| !cause.contains(PASSWORD))
+    );
     let state = serde_json::to_string(&session.state()).expect("a state");
     let channels = session.channel_state().expect("the channels' state");
     serde_json::from_str::<serde_json::Value>(&channels).expect("the channels' state is JSON");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use headless_client::control::protocol::{Call, MAX_LINE_BYTES, Sample, Status, parse_envelope};
-use headless_client::control::{Methods, converse};
+use headless_client::control::{Methods, serve_connection};
 use headless_client::reporter::Reporter;
 use headless_client::session::Session;
 use serde_json::Value;
@@ -45,7 +45,7 @@ fn is_cheap(line: &[u8]) -> bool {
     match envelope.open().1 {
         Ok(Call::Sample(Sample { count, window_ms })) => count <= 2 && window_ms == 0,
         Ok(Call::Status(Status { await_surface_ms })) => await_surface_ms.unwrap_or(0) == 0,
-        Ok(Call::Census | Call::Companions(_) | Call::BugReport(_)) => false,
+        Ok(Call::ResourceCounts | Call::ExtraThreads(_) | Call::BugReport(_)) => false,
         Ok(Call::Hello(_) | Call::Quit) | Err(_) => true,
     }
 }
@@ -68,7 +68,7 @@ async fn with_client(said: &[u8]) {
             dir: PathBuf::new(),
             pedantic_dir: PathBuf::new(),
         }),
-        companions: Arc::default(),
+        extra_threads: Arc::default(),
         stop: CancellationToken::new(),
     };
     let (here, there) = tokio::io::duplex(1 << 10);
@@ -79,12 +79,12 @@ async fn with_client(said: &[u8]) {
         let _ = saying.shutdown().await;
     };
     let mut answers = Vec::new();
-    let (conversed, (), heard) = tokio::join!(
-        converse(there, &methods, DEADLINE),
+    let (served, (), heard) = tokio::join!(
+        serve_connection(there, &methods, DEADLINE),
         say,
         hearing.read_to_end(&mut answers)
     );
-    conversed.expect("the peer takes every answer");
+    served.expect("the peer takes every answer");
     heard.expect("the client closes the connection");
 
     let mut answers = answers.split_inclusive(|byte| *byte == b'\n');

@@ -1,29 +1,31 @@
-//! `headless-client`, built to leak and to lie, for `cargo xtask selftest` and the tests of `cargo xtask soak`.
+//! `headless-client`, built to leak and to tamper with its reports, for the tests of the harness.
 //!
-//! It leaks what `RUNTIME_METRICS_FAULT` names. It lies where `HEADLESS_CLIENT_LIE` holds a jq program: from a report, as
-//! evidence.json has it, to what is filed instead; `earlier` are the reports before it, as they should have been.
-//! `HEADLESS_CLIENT_LIES_IN` names the reports that lie by their numbers from 0, `1,2`.
+//! `RUNTIME_METRICS_FAULT` names its leak. `HEADLESS_CLIENT_TAMPERING` is a jq program: its input is a report as
+//! evidence.json has it, its output is filed instead; `earlier` holds the reports before, untampered.
+//! `HEADLESS_CLIENT_TAMPERED_REPORTS` lists the reports that are tampered with, by number from 0: `1,2`.
 
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
+use checks::Edit;
 use clap::Parser;
 use headless_client::args::Args;
-use headless_client::fault_injection::{Spoil, spoil_with};
+use headless_client::fault_injection::{Tampering, tamper_with};
 use headless_client::report::Member;
 use serde_json::{Map, Value, json};
-use checks::Edit;
 
+const MUTATION: &str = "HEADLESS_CLIENT_TAMPERING";
+const REPORTS: &str = "HEADLESS_CLIENT_TAMPERED_REPORTS";
 const METRICS: &str = "runtime-metrics.json";
 
 fn main() -> ExitCode {
     runtime_metrics::init_at_startup();
-    if let Ok(lie) = std::env::var("HEADLESS_CLIENT_LIE") {
-        let told_in = std::env::var("HEADLESS_CLIENT_LIES_IN").unwrap_or_default();
-        match liar(&lie, &told_in) {
-            Ok(liar) => spoil_with(liar),
+    if let Ok(mutation) = std::env::var(MUTATION) {
+        let reports = std::env::var(REPORTS).unwrap_or_default();
+        match tampering(&mutation, &reports) {
+            Ok(tampering) => tamper_with(tampering),
             Err(why) => {
-                eprintln!("leaky_client: error: {why}");
+                eprintln!("tampering_client: error: {why}");
                 return ExitCode::from(2);
             }
         }
@@ -31,37 +33,35 @@ fn main() -> ExitCode {
     match headless_client::run(Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("leaky_client: error: {failure}");
+            eprintln!("tampering_client: error: {failure}");
             ExitCode::from(failure.exit_code())
         }
     }
 }
 
-fn liar(lie: &str, told_in: &str) -> Result<Spoil, String> {
-    let edit = Edit::compile("HEADLESS_CLIENT_LIE", lie).map_err(|error| error.to_string())?;
-    let numbers = told_in
+fn tampering(mutation: &str, reports: &str) -> Result<Tampering, String> {
+    let edit = Edit::compile(MUTATION, mutation).map_err(|error| error.to_string())?;
+    let tampered = reports
         .split(',')
         .map(str::parse::<usize>)
-        .collect::<Result<Vec<_>, _>>();
-    let numbers =
-        numbers.map_err(|_| format!("HEADLESS_CLIENT_LIES_IN={told_in:?} is no list of numbers"))?;
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| format!("{REPORTS}={reports:?} is not a list of numbers"))?;
     let earlier: Mutex<Vec<Value>> = Mutex::default();
     Ok(Box::new(move |members| {
         let mut earlier = earlier.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut report = report(&members);
-        let lies = numbers.contains(&earlier.len());
-        report["earlier"] = Value::from(earlier.clone());
-        let told = lies.then(|| edit.apply(&report).unwrap_or_else(|error| panic!("{error}")));
-        if let Some(report) = report.as_object_mut() {
-            report.remove("earlier");
-        }
-        earlier.push(report);
-        told.map_or(members, |told| filed(&told))
+        let untampered = to_evidence(&members);
+        let filed = tampered.contains(&earlier.len()).then(|| {
+            let mut report = untampered.clone();
+            report["earlier"] = Value::from(earlier.clone());
+            edit.apply(&report).unwrap_or_else(|error| panic!("{error}"))
+        });
+        earlier.push(untampered);
+        filed.map_or(members, |filed| to_members(&filed))
     }))
 }
 
-/// As evidence.json has it, of what the client knows.
-fn report(members: &[Member]) -> Value {
+/// The report as evidence.json has it, without what the harness adds.
+fn to_evidence(members: &[Member]) -> Value {
     let mut report = json!({"metrics": null, "members": {}});
     for (name, content) in members {
         let json: Value = serde_json::from_slice(content).unwrap_or_default();
@@ -74,8 +74,7 @@ fn report(members: &[Member]) -> Value {
     report
 }
 
-/// The members of such a report.
-fn filed(report: &Value) -> Vec<Member> {
+fn to_members(report: &Value) -> Vec<Member> {
     let none = Map::new();
     let members = report["members"].as_object().unwrap_or(&none).iter();
     let members = members.map(|(name, member)| (name.clone(), member["json"].to_string().into_bytes()));

@@ -159,13 +159,13 @@ impl Connection {
                     .context("the session's task failed")
                     .and_then(|outcome| outcome);
                 wind_down(drain).await;
-                session.lose(outcome.map_or_else(
+                session.mark_lost(outcome.map_or_else(
                     |error| format!("{error:#}"),
                     |()| "every channel ended".to_owned(),
                 ));
             }
         }
-        match session.loss() {
+        match session.loss_reason() {
             Some(cause) if !asked_to_stop => Err(explain(target, &session, cause)),
             _ => Ok(()),
         }

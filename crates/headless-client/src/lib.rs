@@ -6,7 +6,7 @@
 //! - [`connection`] holds the session and keeps the live view in [`session`];
 //! - [`control`] answers requests on a Unix socket;
 //! - [`report`] turns session, [`notifications`], [`screenshot`] and runtime metrics into a zip;
-//! - [`reporter`] files it, for whatever the [`triggers`] are.
+//! - [`reporter`] files it when one of the [`triggers`] fires.
 
 pub mod args;
 pub mod clock;

@@ -16,17 +16,17 @@ use crate::clock::monotonic_ns;
 use crate::screenshot::Screenshot;
 use crate::session::{Session, SessionState};
 
-/// A moment, on the clock that all processes share and on the wall.
+/// One instant on two clocks: the monotonic clock that all processes share, and the wall clock.
 #[derive(Debug, Clone, Copy)]
-pub struct Moment {
+pub struct Timestamps {
     /// [`monotonic_ns`].
     pub monotonic_ns: u64,
     /// The wall clock, which may step.
     pub at: Timestamp,
 }
 
-impl Moment {
-    /// This moment.
+impl Timestamps {
+    /// The current instant.
     #[must_use]
     pub fn now() -> Self {
         Self {
@@ -40,9 +40,9 @@ impl Moment {
 #[derive(Debug, Clone)]
 pub struct Measurement {
     /// Just before the sampling.
-    pub start: Moment,
+    pub start: Timestamps,
     /// Just after it.
-    pub end: Moment,
+    pub end: Timestamps,
     /// `runtime-metrics.json`.
     pub metrics: Value,
 }
@@ -54,9 +54,9 @@ impl Measurement {
     ///
     /// When the metrics cannot be JSON.
     pub fn take(window: Duration) -> serde_json::Result<Self> {
-        let start = Moment::now();
+        let start = Timestamps::now();
         let metrics = runtime_metrics::sample(window);
-        let end = Moment::now();
+        let end = Timestamps::now();
         Ok(Self {
             start,
             end,
@@ -65,22 +65,22 @@ impl Measurement {
     }
 }
 
-/// What brought a report about.
+/// The kind of trigger that asked for a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
-    /// Somebody asked on the control socket.
+pub enum ReportType {
+    /// A `bug_report` request on the control socket.
     Manual,
     /// SIGUSR1.
     Signal,
-    /// The server sent something that the protocol crate does not know.
+    /// A protocol gap: the server sent a message that the protocol crate does not know.
     Gap,
-    /// The time had come.
+    /// The automatic interval.
     Interval,
     /// The session was lost.
     Loss,
 }
 
-impl Cause {
+impl ReportType {
     /// As `report_type` has it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -93,7 +93,7 @@ impl Cause {
         }
     }
 
-    /// As the zip's name has it: whoever asked for a report finds it as a bug report.
+    /// Part of the zip's name. A report that a person asked for is called a bug report.
     fn in_file_name(self) -> &'static str {
         match self {
             Self::Manual | Self::Signal => "bugreport",
@@ -104,23 +104,23 @@ impl Cause {
 
 /// When and why a report was asked for.
 #[derive(Debug, Clone)]
-pub struct Occasion {
-    /// What brought it about.
-    pub cause: Cause,
-    /// What there is to say of it.
+pub struct Trigger {
+    /// The kind of trigger.
+    pub report_type: ReportType,
+    /// Free text for `metadata.json`.
     pub description: Option<String>,
-    /// When that was.
-    pub triggered: Moment,
+    /// When the report was asked for.
+    pub triggered: Timestamps,
 }
 
-impl Occasion {
-    /// An occasion of this moment.
+impl Trigger {
+    /// A trigger that fires now.
     #[must_use]
-    pub fn now(cause: Cause, description: Option<String>) -> Self {
+    pub fn now(report_type: ReportType, description: Option<String>) -> Self {
         Self {
-            cause,
+            report_type,
             description,
-            triggered: Moment::now(),
+            triggered: Timestamps::now(),
         }
     }
 }
@@ -130,7 +130,7 @@ pub struct Report {
     /// `host:port` of the server.
     pub target: String,
     /// When and why the report was asked for.
-    pub occasion: Occasion,
+    pub trigger: Trigger,
     /// `runtime-metrics.json`, and its window.
     pub measurement: Measurement,
     /// `session.json`.
@@ -182,12 +182,12 @@ impl Report {
     pub fn gather(
         session: &Session,
         target: String,
-        occasion: Occasion,
+        trigger: Trigger,
         measurement: Measurement,
     ) -> serde_json::Result<Self> {
         Ok(Self {
             target,
-            occasion,
+            trigger,
             measurement,
             session: session.state(),
             channel_state: session.channel_state()?,
@@ -196,47 +196,46 @@ impl Report {
         })
     }
 
-    /// Writes the report as a new zip in `dir`. It appears whole under its name, and never over another file.
+    /// Writes a new zip of these [`members`](Self::members) and the screenshot in `dir`. The zip appears complete under its
+    /// name, and never replaces another file.
     ///
     /// # Errors
     ///
     /// When the zip cannot be written or named; nothing is left behind.
-    pub fn file_into(&self, dir: &Path) -> Result<Filed, FileError> {
-        self.try_file_into(dir).map_err(|source| FileError {
+    pub fn file_into(&self, dir: &Path, members: &[Member]) -> Result<FiledReport, FileError> {
+        self.try_file_into(dir, members).map_err(|source| FileError {
             dir: dir.to_owned(),
             source,
         })
     }
 
-    fn try_file_into(&self, dir: &Path) -> io::Result<Filed> {
-        let time = self.occasion.triggered.at.strftime("%Y%m%dT%H%M%S%.3fZ");
-        let prefix = format!("headless-client-{}-{time}-", self.occasion.cause.in_file_name());
+    fn try_file_into(&self, dir: &Path, members: &[Member]) -> io::Result<FiledReport> {
+        let time = self.trigger.triggered.at.strftime("%Y%m%dT%H%M%S%.3fZ");
+        let prefix = format!(
+            "headless-client-{}-{time}-",
+            self.trigger.report_type.in_file_name()
+        );
         // The random part is no other unfinished report's, so the finished name is unique too.
         let mut file = tempfile::Builder::new()
             .prefix(&prefix)
             .rand_bytes(8)
             .suffix(UNFINISHED)
             .tempfile_in(dir)?;
-        self.write_zip(BufWriter::new(file.as_file_mut()))?;
+        self.write_zip(BufWriter::new(file.as_file_mut()), members)?;
         let bytes = file.as_file().metadata()?.len();
         let path = persist(file)?;
-        Ok(Filed { path, bytes })
+        Ok(FiledReport { path, bytes })
     }
 
-    /// Writes the zip's bytes.
-    ///
-    /// # Errors
-    ///
-    /// When `out` fails.
-    pub fn write_zip(&self, out: impl Write + Seek) -> io::Result<()> {
-        let written = zip_time(self.occasion.triggered.at);
+    fn write_zip(&self, out: impl Write + Seek, members: &[Member]) -> io::Result<()> {
+        let written = zip_time(self.trigger.triggered.at);
         let text = SimpleFileOptions::default().last_modified_time(written);
         let picture = text.compression_method(CompressionMethod::Stored);
 
         let mut zip = ZipWriter::new(out);
-        for (name, content) in self.texts()? {
-            zip.start_file(name, text)?;
-            zip.write_all(&content)?;
+        for (name, content) in members {
+            zip.start_file(name.as_str(), text)?;
+            zip.write_all(content)?;
         }
         if let Ok(screenshot) = &self.screenshot {
             zip.start_file("screenshot.png", picture)?;
@@ -245,8 +244,12 @@ impl Report {
         zip.finish()?.flush()
     }
 
-    /// The members that are text, by name.
-    fn texts(&self) -> serde_json::Result<Vec<Member>> {
+    /// The JSON members, all but the screenshot.
+    ///
+    /// # Errors
+    ///
+    /// When one of them cannot be JSON.
+    pub fn members(&self) -> serde_json::Result<Vec<Member>> {
         let json = [
             ("metadata.json", serde_json::to_vec_pretty(&self.metadata())?),
             ("session.json", serde_json::to_vec_pretty(&self.session)?),
@@ -260,26 +263,23 @@ impl Report {
                 serde_json::to_vec_pretty(&self.measurement.metrics)?,
             ),
         ];
-        let members = json.map(|(name, content)| (name.to_owned(), content)).into();
-        #[cfg(feature = "fault-injection")]
-        let members = crate::fault_injection::spoiled(members);
-        Ok(members)
+        Ok(json.map(|(name, content)| (name.to_owned(), content)).into())
     }
 
     fn metadata(&self) -> Metadata<'_> {
         let Measurement { start, end, .. } = self.measurement;
-        let Occasion {
-            cause,
+        let Trigger {
+            report_type,
             description,
             triggered,
-        } = &self.occasion;
+        } = &self.trigger;
         Metadata {
             client: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
             pid: std::process::id(),
             platform_os: std::env::consts::OS,
             platform_arch: std::env::consts::ARCH,
-            report_type: cause.name(),
+            report_type: report_type.name(),
             description: description.as_deref(),
             target: &self.target,
             triggered_at: rfc3339(triggered.at),
@@ -328,7 +328,7 @@ fn zip_time(at: Timestamp) -> zip::DateTime {
 
 /// A report that was filed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Filed {
+pub struct FiledReport {
     /// The zip.
     pub path: PathBuf,
     /// Its size.
@@ -360,14 +360,14 @@ mod tests {
     use super::*;
 
     fn report() -> Report {
-        let moment = |monotonic_ns, at: &str| Moment {
+        let moment = |monotonic_ns, at: &str| Timestamps {
             monotonic_ns,
             at: at.parse().unwrap(),
         };
         Report {
             target: "127.0.0.1:5900".to_owned(),
-            occasion: Occasion {
-                cause: Cause::Manual,
+            trigger: Trigger {
+                report_type: ReportType::Manual,
                 description: Some("it froze".to_owned()),
                 triggered: moment(1_000, "2026-11-22T20:18:00.123456789Z"),
             },
@@ -413,9 +413,13 @@ mod tests {
             .collect()
     }
 
+    fn file_into(report: &Report, dir: &Path) -> Result<FiledReport, FileError> {
+        report.file_into(dir, &report.members().unwrap())
+    }
+
     fn zipped(report: &Report) -> Vec<u8> {
         let mut zip = Cursor::new(Vec::new());
-        report.write_zip(&mut zip).unwrap();
+        report.write_zip(&mut zip, &report.members().unwrap()).unwrap();
         zip.into_inner()
     }
 
@@ -484,26 +488,26 @@ mod tests {
     }
 
     #[test]
-    fn the_name_and_the_type_tell_the_cause() {
+    fn file_name_and_metadata_tell_the_report_type() {
         let dir = tempfile::tempdir().unwrap();
-        for (cause, report_type, prefix) in [
-            (Cause::Manual, "manual", "headless-client-bugreport-2026"),
-            (Cause::Signal, "signal", "headless-client-bugreport-2026"),
-            (Cause::Gap, "pedantic", "headless-client-pedantic-2026"),
+        for (report_type, type_name, prefix) in [
+            (ReportType::Manual, "manual", "headless-client-bugreport-2026"),
+            (ReportType::Signal, "signal", "headless-client-bugreport-2026"),
+            (ReportType::Gap, "pedantic", "headless-client-pedantic-2026"),
             (
-                Cause::Interval,
+                ReportType::Interval,
                 "auto-snapshot",
                 "headless-client-auto-snapshot-2026",
             ),
-            (Cause::Loss, "disconnect", "headless-client-disconnect-2026"),
+            (ReportType::Loss, "disconnect", "headless-client-disconnect-2026"),
         ] {
             let mut report = report();
-            report.occasion.cause = cause;
-            let path = report.file_into(dir.path()).unwrap().path;
+            report.trigger.report_type = report_type;
+            let path = file_into(&report, dir.path()).unwrap().path;
             let name = path.file_name().unwrap().to_str().unwrap();
             assert!(name.starts_with(prefix), "{name}");
             let metadata = member(&fs::read(&path).unwrap(), "metadata.json");
-            assert_eq!(metadata["report_type"], report_type);
+            assert_eq!(metadata["report_type"], type_name);
         }
     }
 
@@ -525,7 +529,7 @@ mod tests {
         let report = report();
         let paths: HashSet<PathBuf> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| report.file_into(dir.path()).unwrap()))
+                .map(|_| scope.spawn(|| file_into(&report, dir.path()).unwrap()))
                 .collect();
             threads
                 .into_iter()
@@ -589,7 +593,7 @@ mod tests {
             (&file, "Not a directory"),
             (read_only, "os error"),
         ] {
-            let message = report().file_into(dir).unwrap_err().to_string();
+            let message = file_into(&report(), dir).unwrap_err().to_string();
             assert!(
                 message.contains(dir.to_str().unwrap()) && message.contains(cause),
                 "{message}"
@@ -618,7 +622,9 @@ mod tests {
                 self.0.seek(to)
             }
         }
-        let error = report().write_zip(Full(Cursor::new(Vec::new()))).unwrap_err();
+        let report = report();
+        let full = Full(Cursor::new(Vec::new()));
+        let error = report.write_zip(full, &report.members().unwrap()).unwrap_err();
         assert!(error.to_string().contains("no storage space"), "{error}");
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use shakenfist_spice_renderer::NotificationSource;
 use tokio::task::spawn_blocking;
 
-use crate::report::{Cause, Filed, Measurement, Occasion, Report};
+use crate::report::{FiledReport, Measurement, Report, ReportType, Trigger};
 use crate::session::Session;
 
 /// The window of reports that nobody gives one: as long as a desktop client's manual report takes.
@@ -31,14 +31,14 @@ impl Reporter {
     /// # Errors
     ///
     /// When it cannot be gathered or written.
-    pub async fn file(self: &Arc<Self>, occasion: Occasion, window: Duration) -> anyhow::Result<Filed> {
-        let cause = occasion.cause;
+    pub async fn file(self: &Arc<Self>, trigger: Trigger, window: Duration) -> anyhow::Result<FiledReport> {
+        let report_type = trigger.report_type;
         let reporter = Arc::clone(self);
-        let outcome = spawn_blocking(move || reporter.measure_and_file(occasion, window)).await?;
+        let outcome = spawn_blocking(move || reporter.measure_and_file(trigger, window)).await?;
         match &outcome {
             Ok(filed) => tracing::info!("filed {}", filed.path.display()),
             Err(error) => {
-                tracing::error!("{} report: {error:#}", cause.name());
+                tracing::error!("{} report: {error:#}", report_type.name());
                 self.session
                     .warn(NotificationSource::BugReport, format!("{error:#}"));
             }
@@ -46,13 +46,16 @@ impl Reporter {
         outcome
     }
 
-    fn measure_and_file(&self, occasion: Occasion, window: Duration) -> anyhow::Result<Filed> {
-        let dir = match occasion.cause {
-            Cause::Gap => &self.pedantic_dir,
+    fn measure_and_file(&self, trigger: Trigger, window: Duration) -> anyhow::Result<FiledReport> {
+        let dir = match trigger.report_type {
+            ReportType::Gap => &self.pedantic_dir,
             _ => &self.dir,
         };
         let measurement = Measurement::take(window)?;
-        let report = Report::gather(&self.session, self.target.clone(), occasion, measurement)?;
-        Ok(report.file_into(dir)?)
+        let report = Report::gather(&self.session, self.target.clone(), trigger, measurement)?;
+        let members = report.members()?;
+        #[cfg(feature = "fault-injection")]
+        let members = crate::fault_injection::tampered(members);
+        Ok(report.file_into(dir, &members)?)
     }
 }

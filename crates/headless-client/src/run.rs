@@ -17,7 +17,7 @@ use crate::args::{Args, Automatic};
 use crate::connection::{Connection, SessionError};
 use crate::control::{BindError, ControlSocket, Methods, serve};
 use crate::core_dump;
-use crate::report::{Cause, Occasion};
+use crate::report::{ReportType, Trigger};
 use crate::reporter::{Reporter, USUAL_WINDOW};
 use crate::target::Target;
 use crate::triggers::{report_at_intervals, report_gaps, report_on_signal, watch_gaps};
@@ -111,7 +111,7 @@ async fn hold(
         let methods = Methods {
             session: connection.session(),
             reporter: Arc::clone(&reporter),
-            companions: Arc::default(),
+            extra_threads: Arc::default(),
             stop: stop.clone(),
         };
         tokio::spawn(serve(listener, Arc::new(methods)));
@@ -142,10 +142,10 @@ fn start_triggers(reporter: &Arc<Reporter>, automatic: &Automatic) -> io::Result
 
 /// The last report of a session that is gone; whoever asks the client to end need not wait for it.
 async fn report_loss(reporter: &Arc<Reporter>, cause: &str, stop: &CancellationToken) {
-    let occasion = Occasion::now(Cause::Loss, Some(cause.to_owned()));
+    let trigger = Trigger::now(ReportType::Loss, Some(cause.to_owned()));
     tokio::select! {
         // A failure has been told by the reporter.
-        _ = reporter.file(occasion, USUAL_WINDOW) => {}
+        _ = reporter.file(trigger, USUAL_WINDOW) => {}
         () = stop.cancelled() => {}
     }
 }

@@ -112,7 +112,7 @@ impl Session {
         self.warn(NotificationSource::Connection, told.clone());
         // Without either of these channels there is no session to report about.
         if matches!(channel, ChannelType::Main | ChannelType::Display) {
-            self.lose(told);
+            self.mark_lost(told);
         }
     }
 
@@ -152,7 +152,7 @@ impl Session {
     }
 
     /// Records that the session is over. The first reason stands: later ones follow from it.
-    pub fn lose(&self, reason: String) {
+    pub fn mark_lost(&self, reason: String) {
         self.phase.send_if_modified(|phase| {
             let was_connected = match phase {
                 Phase::Connecting => false,
@@ -177,9 +177,9 @@ impl Session {
             .await;
     }
 
-    /// Why the session was lost, if it was.
+    /// The reason why the session was lost, or `None` while it is not.
     #[must_use]
-    pub fn loss(&self) -> Option<String> {
+    pub fn loss_reason(&self) -> Option<String> {
         match &*self.phase.borrow() {
             Phase::Lost { reason, .. } => Some(reason.clone()),
             Phase::Connecting | Phase::Connected { .. } => None,
@@ -384,16 +384,19 @@ mod tests {
             ChannelType::Cursor,
             DisconnectReason::ServerClosed,
         ));
-        assert_eq!(session.loss(), None, "a session lives without a cursor");
+        assert_eq!(session.loss_reason(), None, "a session lives without a cursor");
         assert_eq!(session.notifications()[0].message, "cursor channel: ServerClosed");
 
         session.apply(&ChannelEvent::Disconnected(
             ChannelType::Main,
             DisconnectReason::ServerClosed,
         ));
-        session.lose("something later".to_owned());
+        session.mark_lost("something later".to_owned());
         session.lost().await;
-        assert_eq!(session.loss().as_deref(), Some("main channel: ServerClosed"));
+        assert_eq!(
+            session.loss_reason().as_deref(),
+            Some("main channel: ServerClosed")
+        );
         assert!(session.was_connected());
         assert!(!session.state().connected);
     }

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::report::{Cause, Occasion};
+use crate::report::{ReportType, Trigger};
 use crate::reporter::{Reporter, USUAL_WINDOW};
 use crate::session::Session;
 
@@ -24,10 +24,10 @@ pub const MAX_GAP_REPORTS: usize = 50;
 /// Reports of gaps that are measured at a time. Each holds a thread for the length of its window, and a screenshot.
 const GAP_REPORTS_AT_A_TIME: usize = 8;
 
-/// The protocol's gaps as they are met, each once, as occasions of reports; noted in the session's notifications, too.
+/// A trigger for each protocol gap, once for each kind. Each gap is a notification of the session, too.
 ///
 /// The protocol crate tells observers of the whole process and may tell them twice. It knows some hundred gaps at most.
-pub fn watch_gaps(session: &Arc<Session>) -> mpsc::Receiver<Occasion> {
+pub fn watch_gaps(session: &Arc<Session>) -> mpsc::Receiver<Trigger> {
     let (found, gaps) = mpsc::channel(MAX_GAP_REPORTS);
     let seen = Mutex::new(HashSet::new());
     let session = Arc::clone(session);
@@ -35,23 +35,23 @@ pub fn watch_gaps(session: &Arc<Session>) -> mpsc::Receiver<Occasion> {
         if seen.lock().unwrap_or_else(PoisonError::into_inner).insert(gap) {
             session.warn(NotificationSource::Gap, gap);
             // Full or closed: there are enough reports, or none are wanted.
-            let _ = found.try_send(Occasion::now(Cause::Gap, Some(format!("protocol gap {gap}"))));
+            let _ = found.try_send(Trigger::now(ReportType::Gap, Some(format!("protocol gap {gap}"))));
         }
     }));
     gaps
 }
 
 /// Files a report of each gap, until there are enough.
-pub async fn report_gaps(reporter: Arc<Reporter>, mut gaps: mpsc::Receiver<Occasion>) {
+pub async fn report_gaps(reporter: Arc<Reporter>, mut gaps: mpsc::Receiver<Trigger>) {
     let mut under_way = JoinSet::new();
     for _ in 0..MAX_GAP_REPORTS {
-        let Some(occasion) = gaps.recv().await else { break };
+        let Some(trigger) = gaps.recv().await else { break };
         if under_way.len() == GAP_REPORTS_AT_A_TIME {
             under_way.join_next().await;
         }
         let reporter = Arc::clone(&reporter);
         // A failure has been told by the reporter.
-        under_way.spawn(async move { reporter.file(occasion, USUAL_WINDOW).await.map(drop) });
+        under_way.spawn(async move { reporter.file(trigger, USUAL_WINDOW).await.map(drop) });
     }
     under_way.join_all().await;
 }
@@ -64,8 +64,8 @@ pub async fn report_at_intervals(reporter: Arc<Reporter>, interval: Duration, ke
     let mut filed = VecDeque::new();
     loop {
         ticks.tick().await;
-        let occasion = Occasion::now(Cause::Interval, None);
-        if let Ok(report) = reporter.file(occasion, USUAL_WINDOW).await {
+        let trigger = Trigger::now(ReportType::Interval, None);
+        if let Ok(report) = reporter.file(trigger, USUAL_WINDOW).await {
             filed.push_back(report.path);
             remove_oldest(&mut filed, kept);
         }
@@ -97,7 +97,7 @@ pub fn report_on_signal(reporter: Arc<Reporter>) -> io::Result<impl Future<Outpu
         while signals.recv().await.is_some() {
             // A failure has been told by the reporter.
             let _ = reporter
-                .file(Occasion::now(Cause::Signal, None), USUAL_WINDOW)
+                .file(Trigger::now(ReportType::Signal, None), USUAL_WINDOW)
                 .await;
         }
     })

@@ -92,7 +92,7 @@ fn a_peer_that_never_reads_is_given_up_and_the_session_goes_on() {
     )
     .unwrap();
     // Until the client waits for room for an answer, and then hangs up.
-    let ask = b"{\"id\":2,\"method\":\"census\"}\n".repeat(100);
+    let ask = b"{\"id\":2,\"method\":\"resource_counts\"}\n".repeat(100);
     let mut sent = 0_usize;
     while peer.write_all(&ask).is_ok() {
         sent += ask.len();
@@ -114,7 +114,8 @@ fn a_thousand_connections_leave_one_that_is_served() {
     let mut first = place.connect();
     // What the first report opens for those to come.
     first.call("bug_report", json!({"window_ms": 0}));
-    let descriptors = |control: &mut Control| control.call("census", json!({}))["descriptors"].as_u64();
+    let descriptors =
+        |control: &mut Control| control.call("resource_counts", json!({}))["descriptors"].as_u64();
     let before = descriptors(&mut first);
     let mut held = Vec::new();
     for nth in 0..1_000 {

@@ -110,7 +110,7 @@ fn a_report_tells_the_truth_about_its_session() {
 }
 
 #[test]
-fn a_census_counts_what_the_process_holds() {
+fn resource_counts_follow_connections_and_extra_threads() {
     let mut server = Server::drawing(0);
     let place = Place::new();
     let client = place.client(&["--direct", &server.address()]);
@@ -118,25 +118,25 @@ fn a_census_counts_what_the_process_holds() {
     let mut control = place.connect();
     control.await_surface();
     // The first brings up the thread that takes it, and what that thread allocates.
-    control.call("census", json!({}));
-    let before = control.call("census", json!({}));
+    control.call("resource_counts", json!({}));
+    let before = control.call("resource_counts", json!({}));
     assert_eq!(before["platform"], std::env::consts::OS);
     assert!(before.get("missing").is_none(), "{before}");
     let _second = place.connect();
-    let after = control.call("census", json!({}));
-    let descriptors = |census: &Value| census["descriptors"].as_u64().expect("counted");
+    let after = control.call("resource_counts", json!({}));
+    let descriptors = |counts: &Value| counts["descriptors"].as_u64().expect("counted");
     assert_eq!(
         descriptors(&after),
         descriptors(&before) + 1,
         "one connection more: {before} {after}"
     );
-    control.call("companions", json!({"count": 3}));
-    let accompanied = control.call("census", json!({}));
-    let threads = |census: &Value| census["threads"].as_u64().expect("counted");
+    control.call("extra_threads", json!({"count": 3}));
+    let with_extra_threads = control.call("resource_counts", json!({}));
+    let threads = |counts: &Value| counts["threads"].as_u64().expect("counted");
     // The runtime may have started another thread of its own meanwhile.
     assert!(
-        threads(&accompanied) >= threads(&after) + 3,
-        "{after} {accompanied}"
+        threads(&with_extra_threads) >= threads(&after) + 3,
+        "{after} {with_extra_threads}"
     );
     let seen = fs::read_dir(format!("/proc/{}/fd", client.pid())).map(Iterator::count);
     if let Ok(seen) = seen {

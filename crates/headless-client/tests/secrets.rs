@@ -198,7 +198,7 @@ fn no_trace_of_it_is_left_by_a_session_that_is_lost_in_the_end() {
             ("status", json!({})),
             ("bug_report", json!({"window_ms": 0, "description": "it froze"})),
             ("sample", json!({"count": 1, "window_ms": 0})),
-            ("census", json!({})),
+            ("resource_counts", json!({})),
             ("bug_report", json!({"window_ms": "a"})),
             ("nonsense", json!({})),
         ],

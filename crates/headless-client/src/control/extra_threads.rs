@@ -1,49 +1,49 @@
-//! Threads that come and go when they are told to.
+//! Idle threads that start and end on request.
 //!
-//! A right to a thread that is not released shows when that thread ends: as a dead name. In a session threads may stay for
-//! hours; a soak has some come and go in every block, whether the block samples or not.
+//! An unreleased right to a thread becomes a dead name when that thread ends. A session's own threads may live for hours, so
+//! a soak starts and ends extra ones in every block, in control blocks too.
 
 use std::io;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-/// The threads that are there now, parked; they end with it.
+/// The extra threads, parked. Dropping this ends them.
 #[derive(Debug, Default)]
-pub struct Companions(Mutex<Vec<Companion>>);
+pub struct ExtraThreads(Mutex<Vec<ExtraThread>>);
 
 #[derive(Debug)]
-struct Companion {
-    /// Nothing is ever sent: the end of the sender is what the thread waits for.
+struct ExtraThread {
+    /// Nothing is ever sent: the thread waits until the sender is dropped.
     stay: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Companions {
-    /// Spawns or ends threads until so many are there. One that ended was joined.
+impl ExtraThreads {
+    /// Spawns or ends threads until there are `count`. Threads that it ends are joined.
     ///
     /// # Errors
     ///
-    /// The system gives no more threads; those that it gave are there.
+    /// The system refuses another thread; those spawned before stay.
     pub fn set(&self, count: usize) -> io::Result<()> {
         let mut threads = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         threads.truncate(count);
         while threads.len() < count {
-            threads.push(Companion::spawn()?);
+            threads.push(ExtraThread::spawn()?);
         }
         Ok(())
     }
 }
 
-impl Companion {
+impl ExtraThread {
     fn spawn() -> io::Result<Self> {
         let (stay, stayed) = channel::<()>();
         let (begun, begins) = channel();
-        let thread = Builder::new().name("companion".to_owned()).spawn(move || {
+        let thread = Builder::new().name("extra-thread".to_owned()).spawn(move || {
             let _ = begun.send(());
             let _ = stayed.recv();
         })?;
-        // What a thread maps when it starts is there before anybody counts.
+        // A thread maps memory when it starts: that happens before the caller counts.
         let _ = begins.recv();
         Ok(Self {
             stay: Some(stay),
@@ -52,7 +52,7 @@ impl Companion {
     }
 }
 
-impl Drop for Companion {
+impl Drop for ExtraThread {
     fn drop(&mut self) {
         self.stay.take();
         if let Some(thread) = self.thread.take() {
@@ -66,17 +66,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_as_asked_are_there() {
-        let companions = Companions::default();
+    fn set_spawns_and_joins_threads_until_the_count_is_right() {
+        let extra_threads = ExtraThreads::default();
         for count in [3, 1, 1, 5, 0] {
-            companions.set(count).expect("threads");
-            let threads = companions.0.lock().expect("nobody panicked");
-            let alive = threads.iter().filter(|companion| {
-                companion
-                    .thread
-                    .as_ref()
-                    .is_some_and(|thread| !thread.is_finished())
-            });
+            extra_threads.set(count).expect("threads");
+            let threads = extra_threads.0.lock().expect("nobody panicked");
+            let alive = threads
+                .iter()
+                .filter(|thread| thread.thread.as_ref().is_some_and(|thread| !thread.is_finished()));
             assert_eq!((threads.len(), alive.count()), (count, count));
         }
     }

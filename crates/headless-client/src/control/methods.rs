@@ -9,12 +9,12 @@ use shakenfist_spice_renderer::CancellationToken;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::Companions;
+use super::ExtraThreads;
 use super::protocol::{
     BugReport, BugReportResult, Call, Error, ErrorCode, HelloResult, METHODS, PROTOCOL_VERSION, Sample,
     SampleResult, Status, StatusResult,
 };
-use crate::report::{Cause, Filed, Occasion};
+use crate::report::{FiledReport, ReportType, Trigger};
 use crate::reporter::Reporter;
 use crate::session::Session;
 
@@ -24,20 +24,20 @@ pub struct Methods {
     pub session: Arc<Session>,
     /// Files its reports.
     pub reporter: Arc<Reporter>,
-    /// Threads that come and go as requests want it.
-    pub companions: Arc<Companions>,
+    /// Idle threads that start and end on request.
+    pub extra_threads: Arc<ExtraThreads>,
     /// Ends the client.
     pub stop: CancellationToken,
 }
 
 impl Methods {
-    /// Carries out one request. `quit` only agrees: whoever has told the peer so cancels
+    /// Handles one request. `quit` only agrees: the caller answers the peer first and then cancels
     /// [`stop`](Self::stop).
     ///
     /// # Errors
     ///
     /// Whatever the peer should know.
-    pub async fn carry_out(&self, call: Call) -> Result<Value, Error> {
+    pub async fn handle(&self, call: Call) -> Result<Value, Error> {
         match call {
             Call::Hello(hello) => {
                 tracing::info!("control: hello from {:?}", hello.client_name);
@@ -51,9 +51,13 @@ impl Methods {
             }
             Call::Status(status) => self.status(&status).await,
             Call::Sample(sample) => self.sample(sample).await,
-            // A census opens files: not on a thread that the session runs on.
-            Call::Census => result(&spawn_blocking(runtime_metrics::census).await.map_err(internal)?),
-            Call::Companions(asked) => self.set_companions(asked.count).await,
+            // Counting opens files, which must not block a thread of the session.
+            Call::ResourceCounts => result(
+                &spawn_blocking(runtime_metrics::resource_counts)
+                    .await
+                    .map_err(internal)?,
+            ),
+            Call::ExtraThreads(asked) => self.set_extra_threads(asked.count).await,
             Call::BugReport(report) => self.bug_report(report).await,
             Call::Quit => Ok(json!({})),
         }
@@ -93,11 +97,11 @@ impl Methods {
         result(&spawn_blocking(sampling).await.map_err(internal)?)
     }
 
-    /// Ending a thread waits for its end: not on a thread that the session runs on.
-    async fn set_companions(&self, count: u64) -> Result<Value, Error> {
-        let companions = Arc::clone(&self.companions);
+    /// Joining a thread blocks, which must not happen on a thread of the session.
+    async fn set_extra_threads(&self, count: u64) -> Result<Value, Error> {
+        let extra_threads = Arc::clone(&self.extra_threads);
         let count = usize::try_from(count).map_err(internal)?;
-        spawn_blocking(move || companions.set(count))
+        spawn_blocking(move || extra_threads.set(count))
             .await
             .map_err(internal)?
             .map_err(internal)?;
@@ -111,10 +115,10 @@ impl Methods {
             description,
         }: BugReport,
     ) -> Result<Value, Error> {
-        let occasion = Occasion::now(Cause::Manual, description);
-        let Filed { path, bytes } = self
+        let trigger = Trigger::now(ReportType::Manual, description);
+        let FiledReport { path, bytes } = self
             .reporter
-            .file(occasion, Duration::from_millis(window_ms))
+            .file(trigger, Duration::from_millis(window_ms))
             .await
             .map_err(internal)?;
         result(&BugReportResult { path, bytes })

@@ -19,15 +19,15 @@ const MAX_MS: u64 = 600_000;
 const MAX_SAMPLES: u64 = 1_000_000;
 
 /// The most threads beside the session's own.
-const MAX_COMPANIONS: u64 = 64;
+const MAX_EXTRA_THREADS: u64 = 64;
 
 /// The methods, as `hello` lists them.
 pub const METHODS: [&str; 7] = [
     "hello",
     "status",
     "sample",
-    "census",
-    "companions",
+    "resource_counts",
+    "extra_threads",
     "bug_report",
     "quit",
 ];
@@ -47,7 +47,7 @@ pub struct Envelope {
 #[serde(transparent)]
 pub struct RequestId(Value);
 
-/// A request that can be carried out.
+/// A request that can be handled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
     /// Opens the conversation.
@@ -56,10 +56,10 @@ pub enum Call {
     Status(Status),
     /// Sample the runtime metrics, for leaks to show.
     Sample(Sample),
-    /// Count what the process holds of the operating system.
-    Census,
-    /// Have so many idle threads beside the session's own.
-    Companions(Companions),
+    /// Count the resources that the process holds.
+    ResourceCounts,
+    /// Keep this many idle threads beside the session's own.
+    ExtraThreads(ExtraThreads),
     /// File a bug report.
     BugReport(BugReport),
     /// End the client.
@@ -94,10 +94,10 @@ pub struct Sample {
     pub window_ms: u64,
 }
 
-/// `companions`.
+/// `extra_threads`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Companions {
+pub struct ExtraThreads {
     /// How many from now on.
     pub count: u64,
 }
@@ -189,11 +189,11 @@ impl Call {
                 within("window_ms", sample.window_ms, 0, MAX_MS)?;
                 Ok(Self::Sample(sample))
             }
-            "census" => typed(params).map(|Nothing {}| Self::Census),
-            "companions" => {
-                let companions: Companions = typed(params)?;
-                within("count", companions.count, 0, MAX_COMPANIONS)?;
-                Ok(Self::Companions(companions))
+            "resource_counts" => typed(params).map(|Nothing {}| Self::ResourceCounts),
+            "extra_threads" => {
+                let extra_threads: ExtraThreads = typed(params)?;
+                within("count", extra_threads.count, 0, MAX_EXTRA_THREADS)?;
+                Ok(Self::ExtraThreads(extra_threads))
             }
             "bug_report" => {
                 let report: BugReport = typed(params)?;
@@ -281,7 +281,7 @@ impl Answer {
     }
 }
 
-/// Why a request was not carried out.
+/// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Error {
     code: ErrorCode,
@@ -319,7 +319,7 @@ pub enum ErrorCode {
     BadState,
     /// Too many connections; this one is closed.
     Busy,
-    /// The request was good, and carrying it out failed.
+    /// The request was valid, and handling it failed.
     InternalError,
 }
 
@@ -437,10 +437,10 @@ mod tests {
                     description: Some("x".to_owned()),
                 }),
             ),
-            (r#"{"id": 1, "method": "census"}"#, Call::Census),
+            (r#"{"id": 1, "method": "resource_counts"}"#, Call::ResourceCounts),
             (
-                r#"{"id": 1, "method": "companions", "params": {"count": 64}}"#,
-                Call::Companions(Companions { count: 64 }),
+                r#"{"id": 1, "method": "extra_threads", "params": {"count": 64}}"#,
+                Call::ExtraThreads(ExtraThreads { count: 64 }),
             ),
             (
                 r#"{"id": 1, "method": "quit", "params": {}, "later": true}"#,
@@ -512,12 +512,12 @@ mod tests {
                 "bad_params",
             ),
             (
-                r#"{"id": 1, "method": "census", "params": {"all": true}}"#,
+                r#"{"id": 1, "method": "resource_counts", "params": {"all": true}}"#,
                 json!(1),
                 "bad_params",
             ),
             (
-                r#"{"id": 1, "method": "companions", "params": {"count": 65}}"#,
+                r#"{"id": 1, "method": "extra_threads", "params": {"count": 65}}"#,
                 json!(1),
                 "bad_params",
             ),

@@ -19,9 +19,9 @@ use super::protocol::{Answer, Call, Error, ErrorCode, MAX_LINE_BYTES, parse_enve
 const MAX_CONNECTIONS: usize = 8;
 /// How long a peer may leave its answer unread before it is dropped.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long turning a peer away may hold up the next one. A fresh socket has room for the line, so it does
+/// How long rejecting a peer may delay the next one. A fresh socket has room for the line, so it does
 /// not.
-const TURN_AWAY_TIMEOUT: Duration = Duration::from_millis(100);
+const REJECT_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long to wait after a failed accept, for lack of descriptors mostly: it would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -42,7 +42,7 @@ pub async fn serve(listener: UnixListener, methods: Arc<Methods>) {
             }
         };
         let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
-            turn_away(stream).await;
+            reject(stream).await;
             continue;
         };
         let methods = Arc::clone(&methods);
@@ -50,7 +50,7 @@ pub async fn serve(listener: UnixListener, methods: Arc<Methods>) {
             let _slot = slot;
             tokio::select! {
                 () = methods.stop.cancelled() => {}
-                outcome = converse(stream, &methods, WRITE_TIMEOUT) => if let Err(error) = outcome {
+                outcome = serve_connection(stream, &methods, WRITE_TIMEOUT) => if let Err(error) = outcome {
                     tracing::debug!("control: connection lost: {error}");
                 },
             }
@@ -58,11 +58,11 @@ pub async fn serve(listener: UnixListener, methods: Arc<Methods>) {
     }
 }
 
-async fn turn_away(stream: UnixStream) {
+async fn reject(stream: UnixStream) {
     let message = format!("{MAX_CONNECTIONS} connections are open, and more are not served: close one");
     let mut answers = Answers {
         writer: stream,
-        write_timeout: TURN_AWAY_TIMEOUT,
+        write_timeout: REJECT_TIMEOUT,
     };
     // Whoever does not hear why sees the end.
     let _ = answers
@@ -76,7 +76,7 @@ async fn turn_away(stream: UnixStream) {
 /// # Errors
 ///
 /// What reading and writing fail with, an answer that is not taken among it.
-pub async fn converse(
+pub async fn serve_connection(
     stream: impl AsyncRead + AsyncWrite,
     methods: &Methods,
     write_timeout: Duration,
@@ -113,7 +113,7 @@ pub async fn converse(
         greeted |= matches!(call, Ok(Call::Hello(_)));
         let quits = matches!(call, Ok(Call::Quit));
         let outcome = match call {
-            Ok(call) => methods.carry_out(call).await,
+            Ok(call) => methods.handle(call).await,
             Err(error) => Err(error),
         };
         let sent = answers.send(Answer::to(id, outcome)).await;
@@ -199,7 +199,7 @@ mod tests {
                 dir: report_dir.to_owned(),
                 pedantic_dir: report_dir.to_owned(),
             }),
-            companions: Arc::default(),
+            extra_threads: Arc::default(),
             stop: CancellationToken::new(),
         }
     }
@@ -222,8 +222,8 @@ mod tests {
             }
             answers
         };
-        let (conversed, (), answers) = tokio::join!(converse(there, methods, DEADLINE), saying, hearing);
-        conversed.unwrap();
+        let (served, (), answers) = tokio::join!(serve_connection(there, methods, DEADLINE), saying, hearing);
+        served.unwrap();
         answers
     }
 
@@ -256,8 +256,8 @@ mod tests {
                 "hello",
                 "status",
                 "sample",
-                "census",
-                "companions",
+                "resource_counts",
+                "extra_threads",
                 "bug_report",
                 "quit"
             ])
@@ -333,8 +333,11 @@ mod tests {
             let said = format!("{HELLO}\n").repeat(1000);
             here.write_all(said.as_bytes()).await
         };
-        let (conversed, said) = tokio::join!(converse(there, &methods, Duration::from_millis(50)), saying);
-        assert_eq!(conversed.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let (served, said) = tokio::join!(
+            serve_connection(there, &methods, Duration::from_millis(50)),
+            saying
+        );
+        assert_eq!(served.unwrap_err().kind(), io::ErrorKind::TimedOut);
         assert_eq!(said.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
 
