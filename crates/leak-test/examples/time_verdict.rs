@@ -1,4 +1,4 @@
-//! How long the verdict on a resource takes: `cargo run --package verdict --example time_verdict -- 400`, in pairs.
+//! How long the verdict on a resource takes: `cargo run --package leak-test --example time_verdict -- 400`, in pairs.
 
 use std::num::NonZeroU32;
 use std::time::Instant;

@@ -9,10 +9,10 @@ use super::count_rule::CountRule;
 use super::design::{Class, Resource};
 use super::estimate::Estimate;
 use super::experiment::{Experiment, Reading};
+use super::format::{count, figure};
 use super::power::Power;
 use super::randomisation::{RELABELLINGS, Relabellings};
 use super::seed::Seed;
-use super::format::{count, figure};
 use super::{CLEAN_LEVEL, LEAK_LEVEL, MIN_NOISY_MINUTES, MIN_PAIRS, MIN_UNITS};
 
 /// How the run went that an experiment was made in.

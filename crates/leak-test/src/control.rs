@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::estimate::Estimate;
 use super::exact::Comparison;
 use super::experiment::{Experiment, Reading};
-use super::randomisation::RELABELLINGS;
 use super::format::figure;
+use super::randomisation::RELABELLINGS;
 use super::{LEAK_LEVEL, MIN_PAIRS};
 
 /// What the control leaks, by construction.

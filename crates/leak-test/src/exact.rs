@@ -8,8 +8,8 @@ use super::analysis::Obstacle;
 use super::control::Control;
 use super::design::{Class, Resource};
 use super::experiment::Reading;
-use super::verdict::{Reason, Verdict, inconclusive};
 use super::format::{count, figure, list};
+use super::verdict::{Reason, Verdict, inconclusive};
 
 /// Two censuses of a quiet, warm process, and the operations between them.
 #[derive(Debug, Clone, PartialEq, Serialize)]

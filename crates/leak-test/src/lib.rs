@@ -25,6 +25,7 @@ mod design;
 mod estimate;
 mod exact;
 mod experiment;
+mod format;
 pub mod power;
 pub mod randomisation;
 mod seed;
@@ -32,7 +33,6 @@ pub mod simulated;
 #[cfg(test)]
 mod tests;
 mod verdict;
-mod format;
 
 pub use analysis::{Analysis, Conduct, Disturbance, Finding, Obstacle, ResourceAnalysis};
 pub use control::Control;
@@ -41,11 +41,11 @@ pub use design::{Class, Design, DesignError, Resource};
 pub use estimate::Estimate;
 pub use exact::{Comparison, Counted, Difference, ExactConclusion};
 pub use experiment::{Block, Experiment, Reading};
+pub use format::figure;
 pub use power::Power;
 pub use randomisation::RELABELLINGS;
 pub use seed::{Random, Seed, SeedError};
 pub use verdict::{Conclusion, Reason, Verdict};
-pub use format::figure;
 
 /// LEAK where p_up(0) is at most this by the number of resources judged.
 pub const LEAK_LEVEL: f64 = 0.001;

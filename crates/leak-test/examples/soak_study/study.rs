@@ -5,9 +5,7 @@ use std::num::NonZeroU32;
 
 use leak_test::power::smallest_detectable;
 use leak_test::simulated::{Background, Effect, experiment};
-use leak_test::{
-    CLEAN_LEVEL, CountRule, Design, Estimate, Experiment, LEAK_LEVEL, Reading, Resource, Seed,
-};
+use leak_test::{CLEAN_LEVEL, CountRule, Design, Estimate, Experiment, LEAK_LEVEL, Reading, Resource, Seed};
 
 use super::trend;
 
