@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::error::RunError;
 use crate::profile::Profile;
+use crate::soak::SamplingBinaries;
 
 /// The binaries that a command needs and was not given.
 #[derive(Debug, Default, Serialize)]
@@ -36,13 +37,6 @@ pub(crate) struct BinaryArgs {
     /// Its leaking twin, the positive control; `cargo xtask` builds and passes it.
     #[arg(long, value_name = "PATH")]
     leaking_process: Option<PathBuf>,
-}
-
-/// The two processes of the count test.
-#[derive(Debug, Clone)]
-pub(crate) struct SamplingBinaries {
-    pub(crate) sampling: PathBuf,
-    pub(crate) leaking: PathBuf,
 }
 
 impl BinaryArgs {

@@ -17,9 +17,9 @@ use crate::profile::{Profile, parse_profile};
 use crate::reporter::RunEvent;
 use crate::results::{self, Results};
 use crate::rig::{self, Events, SessionConfig};
-use crate::soak::live::Operation;
 use crate::soak::outcome::Outcome;
 use crate::soak::pace::{self, TimeBox};
+use crate::soak::trial::Operation;
 use crate::soak::{self, LivePlan, Soak, external, resources};
 use crate::source::SourceChoice;
 

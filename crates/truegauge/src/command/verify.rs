@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::binary_identity::BinaryIdentity;
-use crate::command::{BinaryArgs, Requirements, SamplingBinaries};
+use crate::command::{BinaryArgs, Requirements};
 use crate::core_dump;
 use crate::duration;
 use crate::environment::Environment;
@@ -24,10 +24,10 @@ use crate::profile::{Profile, Trigger, WindowFrom, parse_profile};
 use crate::reporter::{RunEvent, Step};
 use crate::results::{self, Results};
 use crate::rig::{self, Events, Load, Rig, SessionConfig};
-use crate::soak::live::Operation;
 use crate::soak::outcome::Outcome as SoakOutcome;
 use crate::soak::pace::{self, TimeBox};
-use crate::soak::{self, LivePlan, Soak, resources};
+use crate::soak::trial::Operation;
+use crate::soak::{self, LivePlan, SamplingBinaries, Soak, resources};
 use crate::source::SourceChoice;
 use crate::thresholds::{ThresholdArgs, Thresholds};
 

@@ -8,10 +8,10 @@ use anyhow::Result;
 use leak_test::{Block, Comparison, Control, Counted, Design, ExactConclusion, Experiment, Reading, Seed};
 use serde_json::json;
 
+use super::SamplingBinaries;
 use super::journal::{Journal, Occasion};
 use super::look::{Look, Looker};
 use super::resources::{self, Tracked};
-use crate::command::SamplingBinaries;
 use crate::error::RunError;
 use crate::rig::{Events, SamplingProcess};
 

@@ -7,6 +7,7 @@
 //! | [`exact`] | the exact tier, on the sampling process, and the positive control |
 //! | [`pace`] | the time box, and what fits into it: pure arithmetic |
 //! | [`live`] | the live tier: an experiment, and another to confirm what it found |
+//! | [`trial`] | one experiment: its plan, its course, its end |
 //! | [`session`] | one experiment, on a client in a session |
 //! | [`external`] | the soak of a client that does not speak our control protocol |
 //! | [`journal`] | `samples.ndjson` |
@@ -27,21 +28,28 @@ mod plot;
 mod progress;
 pub(crate) mod resources;
 mod session;
+pub(crate) mod trial;
 
 use std::hash::{BuildHasher, RandomState};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use leak_test::{Seed, Verdict};
 
 use self::journal::Journal;
-use self::live::Operation;
 use self::outcome::Outcome;
 use self::pace::TimeBox;
 use self::resources::Tracked;
-use crate::command::SamplingBinaries;
+use self::trial::Operation;
 use crate::rig::Events;
 use crate::source::SourceChoice;
+
+/// The two processes of the count test.
+#[derive(Debug, Clone)]
+pub(crate) struct SamplingBinaries {
+    pub(crate) sampling: PathBuf,
+    pub(crate) leaking: PathBuf,
+}
 
 /// What a soak is made of.
 pub(crate) struct Soak<'a> {
@@ -87,7 +95,7 @@ impl Soak<'_> {
             return Ok(Outcome::of_exact(exact));
         };
         let live = live::run(
-            &mut live::Bench {
+            &mut trial::Bench {
                 plan,
                 dir: self.dir,
                 journal: &mut journal,

@@ -7,7 +7,8 @@ use leak_test::{
 };
 use serde_json::{Value, json};
 
-use super::live::{Live, Trial};
+use super::live::Live;
+use super::trial::Trial;
 use crate::error::Exit;
 use crate::output::table;
 use crate::results;

@@ -10,8 +10,8 @@ use leak_test::{Block, Reading, ResourceAnalysis, figure};
 use svg::Document;
 use svg::node::element::{Circle, Group, Line, Polyline, Rectangle, Style, Text, Title};
 
-use super::live::{Step, Trial};
 use super::outcome::Outcome;
+use super::trial::{Step, Trial};
 
 const WIDTH: f64 = 1000.0;
 const MARGIN: f64 = 20.0;
@@ -298,7 +298,7 @@ fn rounded(place: f64) -> f64 {
 mod tests {
     use leak_test::{Analysis, Conduct, Design, Experiment, Resource, Seed};
 
-    use super::super::live::Facts;
+    use super::super::trial::Facts;
     use super::*;
 
     fn trial(pairs: usize, unit: &str, reading: impl Fn(i64) -> Reading) -> Trial {

@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 
 use super::exact::block_name;
 use super::journal::Occasion;
-use super::live::{Bench, Ended, Facts, Operation, Step, Trial, Until};
 use super::look::{Look, Looker, Subject};
 use super::pace::Pace;
 use super::progress::Progress;
+use super::trial::{Bench, Ended, Facts, Operation, Step, Trial, Until};
 use crate::error::RunError;
 use crate::rig::Client;
 
@@ -201,7 +201,7 @@ impl<'a, 'b> Session<'a, 'b> {
                 }
                 Err(RunError::Interrupted) => return Ok(Ended::Interrupted),
                 Err(RunError::TimeUp) => {
-                    return Ok(self.overdue().map_or(Ended::AsPlanned, Ended::Unanswered));
+                    return Ok(self.pending_request().map_or(Ended::AsPlanned, Ended::Unanswered));
                 }
                 Err(stop) => return Err(stop.into()),
             };
@@ -391,7 +391,7 @@ impl<'a, 'b> Session<'a, 'b> {
     }
 
     /// What there is to say of an answer that has not come.
-    pub(super) fn overdue(&self) -> Option<String> {
+    pub(super) fn pending_request(&self) -> Option<String> {
         let waited = self.waiting_since?.elapsed().as_secs_f64();
         Some(format!(
             "the client had not answered for {waited:.1} s when the time was up"
