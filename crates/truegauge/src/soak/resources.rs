@@ -271,6 +271,48 @@ mod tests {
         tracked.reading(Some(0), outside, census)
     }
 
+    /// The table of docs/soak.md, from this module's own.
+    fn documented() -> String {
+        let (linux, macos) = (linux(), macos());
+        let is_in = |platform: &[Tracked], name: &str| platform.iter().any(|t| t.resource.name == name);
+        let mut text =
+            "| resource | unit | on | counted | fault of the positive control |\n|---|---|---|---|---|\n"
+                .to_owned();
+        let rest = macos.iter().filter(|t| !is_in(&linux, &t.resource.name));
+        for tracked in linux.iter().chain(rest) {
+            let name = &tracked.resource.name;
+            let systems = match (is_in(&linux, name), is_in(&macos, name)) {
+                (true, true) => "Linux, macOS",
+                (true, false) => "Linux",
+                (false, _) => "macOS",
+            };
+            let counted = match (tracked.outside, tracked.census) {
+                (Some(_), Some(_)) => "from outside and by the process, which must agree",
+                (Some(_), None) => "from outside",
+                (None, _) => "by the process",
+            };
+            let fault = tracked
+                .fault
+                .map_or("none: noisy".to_owned(), |fault| format!("`{fault}`"));
+            text += &format!(
+                "| `{name}` | {} | {systems} | {counted} | {fault} |\n",
+                tracked.resource.unit
+            );
+        }
+        text
+    }
+
+    #[test]
+    fn the_page_lists_every_resource_as_it_is_counted() {
+        let manifest = std::env::var("CARGO_MANIFEST_DIR").expect("set by cargo");
+        let page = std::fs::read_to_string(format!("{manifest}/../../docs/soak.md")).expect("docs/soak.md");
+        let table = documented();
+        assert!(
+            page.contains(&table),
+            "docs/soak.md must hold this table:\n{table}"
+        );
+    }
+
     #[test]
     fn every_exact_resource_has_a_fault_that_moves_it() {
         for platform in [linux(), macos()] {
