@@ -2,6 +2,8 @@
 #![cfg(unix)]
 
 mod reports;
+#[path = "harness/skip.rs"]
+mod skip;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -22,12 +24,8 @@ const BROWSERS: [&str; 3] = [
 fn browser() -> Option<&'static str> {
     let answers = |name: &&&str| Command::new(name).arg("--version").output().is_ok();
     let found = BROWSERS.iter().find(answers).copied();
-    assert!(
-        found.is_some() || std::env::var_os("CI").is_none(),
-        "there is no browser: cargo xtask setup"
-    );
     if found.is_none() {
-        eprintln!("not judged: there is no browser; `cargo xtask setup` installs one");
+        skip::skip("a browser");
     }
     found
 }

@@ -3,24 +3,22 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use super::skip::skip;
+
 fn root() -> PathBuf {
     let manifest = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("set by cargo"));
     manifest.ancestors().nth(2).expect("the workspace").to_owned()
 }
 
-/// Runs a tool that `cargo xtask setup` installs; `None` where it is not there, which CI does not accept.
+/// Runs a tool that `cargo xtask setup` installs; `None` where it is missing.
 pub(crate) fn tool(name: &str, arguments: impl FnOnce(&mut Command)) -> Option<Output> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
     let ours: PathBuf = target.join("tools/python/bin").join(name);
     let mut command = Command::new(if ours.exists() { ours } else { name.into() });
     arguments(&mut command);
     let output = command.output().ok();
-    assert!(
-        output.is_some() || std::env::var_os("CI").is_none(),
-        "{name} is not there: cargo xtask setup"
-    );
     if output.is_none() {
-        eprintln!("not judged: {name} is not there; `cargo xtask setup` installs it");
+        skip(name);
     }
     output
 }

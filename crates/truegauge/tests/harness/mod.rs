@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each file of tests uses its own part")]
 
 pub(crate) mod formats;
+pub(crate) mod skip;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
