@@ -12,9 +12,9 @@ use nix::unistd::gettid;
 
 use crate::clock::{monotonic_ns, own_cpu_ns};
 use crate::cost::started;
+use crate::entries::entries;
 use crate::population::{Activity, Population};
 use crate::statistics::Measured;
-use crate::subject::entries;
 
 /// Shares of a core. Together less than one, so that they can be had on two.
 const DUTIES: [f64; 4] = [0.03, 0.1, 0.25, 0.5];

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::entries::{self, entries};
 use crate::population::{Activity, Population};
 use crate::statistics::Measured;
-use crate::subject::{self, Entry, Subject, entries};
+use crate::subject::{Entry, Subject};
 
 /// What is measured at one size.
 #[derive(Debug, Clone, Copy)]
@@ -123,7 +124,7 @@ fn first_of(name: &str, threads: usize, activity: &str) -> Result<f64> {
 pub(crate) fn print_first(name: &str, threads: usize, activity: u8) -> Result<()> {
     let (activity, window) = scenario(threads, activity == 1);
     let _population = Population::start(threads, activity)?;
-    let sampled = subject::start(name)?.sample(window)?;
+    let sampled = entries::start(name)?.sample(window)?;
     println!("{}", sampled.cost_ns as f64 / 1e3);
     Ok(())
 }

@@ -11,6 +11,8 @@ mod clock;
 #[cfg(target_os = "linux")]
 mod cost;
 #[cfg(target_os = "linux")]
+mod entries;
+#[cfg(target_os = "linux")]
 mod page;
 #[cfg(all(target_os = "linux", feature = "peers"))]
 mod peers;

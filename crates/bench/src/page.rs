@@ -7,8 +7,9 @@ use anyhow::{Context, Result};
 
 use crate::accuracy::{self, Errors};
 use crate::cost::{self, Costs, Size};
+use crate::entries::{FLOOR, OURS, entries};
 use crate::statistics::Measured;
-use crate::subject::{Entry, FLOOR, OURS, entries};
+use crate::subject::Entry;
 
 /// How much is measured.
 pub(crate) struct Extent {

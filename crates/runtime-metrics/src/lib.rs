@@ -31,28 +31,21 @@ mod fault_injection;
 #[cfg_attr(not(any(target_os = "linux", target_os = "macos")), allow(dead_code))]
 // Only backends name threads.
 mod name;
+mod platform;
 mod report;
 mod resource_counts;
 mod sampler;
 #[cfg_attr(not(any(target_os = "linux", target_os = "macos")), allow(dead_code))] // Only backends take them.
 mod snapshot;
-#[cfg(any(test, target_os = "linux", target_os = "macos"))]
+#[cfg_attr(not(any(target_os = "linux", target_os = "macos")), allow(dead_code))] // Only backends stamp.
 mod stamp;
+mod unsupported;
 mod uptime;
 
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(any(test, target_os = "macos"))]
 mod macos;
-#[cfg(any(test, not(any(target_os = "linux", target_os = "macos"))))]
-mod unavailable;
-
-#[cfg(target_os = "linux")]
-use linux as platform;
-#[cfg(target_os = "macos")]
-use macos as platform;
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
-use unavailable as platform;
 
 pub use report::{ProcessMetrics, ProcessReport, RuntimeMetrics, ThreadMetrics, Unavailable};
 pub use resource_counts::{PortNames, ResourceCounts, resource_counts};
@@ -75,21 +68,4 @@ use std::time::Duration;
 #[must_use]
 pub fn sample(window: Duration) -> RuntimeMetrics {
     sampler::with_kept(|sampler| sampler.sample(window))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_platform_without_a_backend_says_so_at_once() {
-        use unavailable::Backend;
-        let os = std::env::consts::OS;
-        let expected = format!("no backend for this platform ({os}); supported: linux, macos");
-        for mut backend in [Backend::new(), Backend::without_thread_clocks()] {
-            let pause = || unreachable!("nothing is waited for");
-            let reason = backend.sample(Duration::MAX, pause, &mut ProcessReport::empty());
-            assert_eq!(reason, Err(expected.clone()));
-        }
-    }
 }

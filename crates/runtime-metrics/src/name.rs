@@ -2,13 +2,10 @@
 
 use std::fmt;
 
-/// The most bytes that a kernel gives: `TASK_COMM_LEN` (`include/linux/sched.h`) on Linux, `MAXTHREADNAMESIZE`
-/// (`<sys/proc_info.h>`) on macOS, whose backend the tests run everywhere.
-const CAPACITY: usize = if cfg!(any(test, target_os = "macos")) {
-    64
-} else {
-    16
-};
+use crate::platform::{Backend, Platform};
+
+/// Tests run the macOS backend on every platform: its names are the longest.
+const CAPACITY: usize = if cfg!(test) { 64 } else { Platform::MAX_NAME_BYTES };
 
 /// A name as the kernel has it: any bytes but NUL.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::platform::{Backend, Platform};
 use crate::snapshot::Reading;
 
 /// The resources that the process holds at one moment, as [`resource_counts`] counted them.
@@ -90,14 +91,7 @@ pub struct PortNames {
 /// [`sample`](crate::sample) or `resource_counts`, which hold rights and descriptors for a moment.
 #[must_use]
 pub fn resource_counts() -> ResourceCounts {
-    #[cfg(any(target_os = "linux", target_os = "macos"))]
-    return crate::platform::resource_counts();
-    #[cfg(not(any(target_os = "linux", target_os = "macos")))]
-    {
-        let mut counts = ResourceCounts::empty();
-        counts.note::<u64>("census", Err("this platform has no census".to_owned()));
-        counts
-    }
+    Platform::resource_counts()
 }
 
 impl ResourceCounts {

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use crate::platform::Backend;
+use crate::platform::{Backend, Platform};
 use crate::report::{ProcessReport, RuntimeMetrics};
 
 /// Samples the own process again and again, cheaply.
@@ -31,7 +31,7 @@ use crate::report::{ProcessReport, RuntimeMetrics};
 ///
 /// A program that closes descriptors which are not its own (`closefrom`) must drop its samplers first.
 pub struct Sampler {
-    backend: Backend,
+    platform: Platform,
 }
 
 impl Sampler {
@@ -39,7 +39,7 @@ impl Sampler {
     #[must_use]
     pub fn new() -> Self {
         Self {
-            backend: Backend::new(),
+            platform: Platform::new(),
         }
     }
 
@@ -49,7 +49,7 @@ impl Sampler {
     #[must_use]
     pub fn without_thread_clocks() -> Self {
         Self {
-            backend: Backend::without_thread_clocks(),
+            platform: Platform::without_thread_clocks(),
         }
     }
 
@@ -74,7 +74,7 @@ impl Sampler {
         let RuntimeMetrics::Available(report) = metrics else {
             unreachable!("made available just above");
         };
-        if let Err(reason) = self.backend.sample(window, || thread::sleep(window), report) {
+        if let Err(reason) = self.platform.sample(window, || thread::sleep(window), report) {
             *metrics = RuntimeMetrics::unavailable(reason);
         }
     }

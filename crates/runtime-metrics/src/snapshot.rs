@@ -65,7 +65,7 @@ impl Snapshot {
     }
 
     /// Sorts threads that came in any order. Should a tid be there twice, either counts.
-    #[cfg(any(test, target_os = "macos"))]
+    #[allow(dead_code, reason = "some platforms list threads in order")]
     pub(crate) fn sort_by_tid(&mut self) {
         self.threads.sort_unstable_by_key(|thread| thread.tid);
         self.threads.dedup_by_key(|thread| thread.tid);

@@ -11,7 +11,8 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, gettid};
 
 use super::tests::Parked;
-use super::{Backend, Clocks};
+use super::{Clocks, Linux};
+use crate::platform::Backend;
 use crate::report::ProcessReport;
 
 const VARIABLE: &str = "RUNTIME_METRICS_BUDGET";
@@ -35,7 +36,7 @@ fn inside() {
         monotonic_ns: even_clock,
         ..Clocks::SYSTEM
     };
-    let mut backend = Backend::on("/proc".into(), clocks);
+    let mut backend = Linux::on("/proc".into(), clocks);
     let mut report = ProcessReport::empty();
     let mut sample = || {
         backend

@@ -21,15 +21,13 @@ mod resource_counts;
 mod tasks;
 mod thread_source;
 
-pub(crate) use resource_counts::resource_counts;
-
 use std::io;
 use std::path::PathBuf;
 use std::process;
-use std::time::Duration;
 
-use crate::report::ProcessReport;
-use crate::snapshot::{EndReadings, Reading, Snapshot, ThreadReading, report_between};
+use crate::platform::{Backend, Window};
+use crate::resource_counts::ResourceCounts;
+use crate::snapshot::{EndReadings, Reading, Snapshot, ThreadReading};
 use crate::uptime::uptime;
 use clock::Clocks;
 use names::Names;
@@ -38,7 +36,7 @@ use tasks::Tasks;
 use thread_source::ThreadSource;
 
 /// What a sampler keeps between samples.
-pub(crate) struct Backend {
+pub(crate) struct Linux {
     proc: PathBuf,
     clocks: Clocks,
     /// `None` before the first sample, and after one that failed.
@@ -58,15 +56,37 @@ struct Handles {
     statm: Reading<Statm>,
 }
 
-impl Backend {
-    pub(crate) fn new() -> Self {
+impl Backend for Linux {
+    /// `TASK_COMM_LEN` (`include/linux/sched.h`).
+    const MAX_NAME_BYTES: usize = 16;
+
+    fn new() -> Self {
         Self::on("/proc".into(), Clocks::SYSTEM)
     }
 
-    pub(crate) fn without_thread_clocks() -> Self {
+    fn without_thread_clocks() -> Self {
         Self::on("/proc".into(), Clocks::WITHOUT_THREADS)
     }
 
+    fn read_window(&mut self, pause: impl FnOnce()) -> Result<Window<'_>, String> {
+        let mut handles = self.begin()?;
+        pause();
+        let end = self.finish(&mut handles)?;
+        // Kept only if all went well: a new attempt may open and read more.
+        self.handles = end.rss_kb.is_ok().then_some(handles);
+        Ok(Window {
+            before: &self.before,
+            after: &self.after,
+            end,
+        })
+    }
+
+    fn resource_counts() -> ResourceCounts {
+        resource_counts::count()
+    }
+}
+
+impl Linux {
     fn on(proc: PathBuf, clocks: Clocks) -> Self {
         Self {
             proc,
@@ -77,21 +97,6 @@ impl Backend {
             before: Snapshot::empty(),
             after: Snapshot::empty(),
         }
-    }
-
-    /// Two snapshots with `pause` between them.
-    pub(crate) fn sample(
-        &mut self,
-        asked: Duration,
-        pause: impl FnOnce(),
-        report: &mut ProcessReport,
-    ) -> Result<(), String> {
-        let mut handles = self.begin()?;
-        pause();
-        let end_readings = self.finish(&mut handles)?;
-        // Kept when all went well: what could not be opened or read today may be tomorrow.
-        self.handles = end_readings.rss_kb.is_ok().then_some(handles);
-        report_between(&self.before, &self.after, end_readings, asked, report)
     }
 
     /// The first snapshot. What kept handles do not answer exactly and without fault is asked again of new ones, so that

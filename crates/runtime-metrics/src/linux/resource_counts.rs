@@ -8,7 +8,7 @@ use super::procfs;
 use crate::resource_counts::ResourceCounts;
 use crate::snapshot::Reading;
 
-pub(crate) fn resource_counts() -> ResourceCounts {
+pub(super) fn count() -> ResourceCounts {
     let mut counts = ResourceCounts::empty();
     // The mappings first, while nothing that is needed for the rest has been allocated.
     counts.mappings = counts.note("mappings", mappings());

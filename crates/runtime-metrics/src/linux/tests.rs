@@ -10,7 +10,8 @@ use nix::errno::Errno;
 use nix::unistd::gettid;
 
 use super::*;
-use crate::snapshot::CpuReading;
+use crate::ProcessReport;
+use crate::snapshot::{CpuReading, report_between};
 
 fn own_tid() -> u64 {
     gettid().as_raw().unsigned_abs().into()
@@ -18,10 +19,10 @@ fn own_tid() -> u64 {
 
 /// A snapshot by a backend that keeps nothing yet.
 fn snapshot() -> Snapshot {
-    snapshot_by(&mut Backend::new())
+    snapshot_by(&mut Linux::new())
 }
 
-fn snapshot_by(backend: &mut Backend) -> Snapshot {
+fn snapshot_by(backend: &mut Linux) -> Snapshot {
     backend.handles = Some(backend.begin().expect("a snapshot"));
     backend.before.clone()
 }
@@ -198,7 +199,7 @@ fn with_churn(work: impl FnOnce()) {
 }
 
 /// Differences of snapshots by backends that are new or kept, between births and deaths by the thousand.
-fn differences_under_churn(mut backend_for: impl FnMut() -> Backend, mut put_back: impl FnMut(Backend)) {
+fn differences_under_churn(mut backend_for: impl FnMut() -> Linux, mut put_back: impl FnMut(Linux)) {
     let parked = Parked::start(20);
     with_churn(|| {
         let started = Instant::now();
@@ -231,10 +232,10 @@ fn differences_under_churn(mut backend_for: impl FnMut() -> Backend, mut put_bac
 
 #[test]
 fn threads_that_come_and_go_leave_nothing_impossible() {
-    differences_under_churn(Backend::new, drop);
+    differences_under_churn(Linux::new, drop);
     let kept = Cell::new(None);
     differences_under_churn(
-        || kept.take().unwrap_or_else(Backend::new),
+        || kept.take().unwrap_or_else(Linux::new),
         |backend| kept.set(Some(backend)),
     );
 }
@@ -338,12 +339,12 @@ thread_local! {
     static REFUSED: Cell<bool> = const { Cell::new(false) };
 }
 
-fn that_can_refuse() -> Backend {
+fn that_can_refuse() -> Linux {
     let clocks = Clocks {
         thread_cpu_ns: can_refuse,
         ..Clocks::SYSTEM
     };
-    Backend::on("/proc".into(), clocks)
+    Linux::on("/proc".into(), clocks)
 }
 
 #[test]
@@ -351,7 +352,7 @@ fn the_fallbacks_tell_of_real_threads_what_the_clocks_tell() {
     // Use enough for the coarse sources to see it.
     spin_for(100_000_000);
     let exact = snapshot();
-    let coarse = snapshot_by(&mut Backend::without_thread_clocks());
+    let coarse = snapshot_by(&mut Linux::without_thread_clocks());
     let later = snapshot();
     let own = |snapshot: &Snapshot| {
         snapshot
@@ -391,7 +392,7 @@ fn clocks_that_stop_answering_are_replaced_by_the_fallback_and_come_back() {
 
 #[test]
 fn births_and_deaths_between_samples_are_noticed() {
-    let mut backend = Backend::new();
+    let mut backend = Linux::new();
     let first = snapshot_by(&mut backend);
     let parked = Parked::start(5);
     assert_eq!(parked.faults_of_snapshot(&first).len(), 5, "not born yet");
@@ -414,7 +415,7 @@ fn births_and_deaths_between_samples_are_noticed() {
 
 #[test]
 fn a_thread_that_renames_itself_is_read_again() {
-    let mut backend = Backend::new();
+    let mut backend = Linux::new();
     let mut name = |name: &str| {
         std::fs::write("/proc/thread-self/comm", name).expect("a thread may rename itself");
         let mut report = ProcessReport::empty();
@@ -433,7 +434,7 @@ fn a_thread_that_renames_itself_is_read_again() {
 fn a_backend_that_failed_works_again_when_proc_is_back() {
     let root = tempfile::tempdir().expect("a temporary directory");
     let proc = root.path().join("proc");
-    let mut backend = Backend::on(proc.clone(), Clocks::SYSTEM);
+    let mut backend = Linux::on(proc.clone(), Clocks::SYSTEM);
     let mut report = ProcessReport::empty();
     let mut sample = || backend.sample(Duration::MAX, || (), &mut report);
     assert_eq!(
@@ -458,7 +459,7 @@ fn a_statm_that_was_not_there_is_found_later() {
     let own = std::fs::read_link("/proc/thread-self").expect("own");
     symlink(own, proc.path().join("thread-self")).expect("thread-self");
 
-    let mut backend = Backend::on(proc.path().to_owned(), Clocks::SYSTEM);
+    let mut backend = Linux::on(proc.path().to_owned(), Clocks::SYSTEM);
     let mut report = ProcessReport::empty();
     let mut sample = || {
         backend

@@ -25,73 +25,73 @@ mod tests;
 
 use std::convert::Infallible;
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use self::cpu::Source;
 use self::kernel::Kernel;
 use self::threads::Listed;
-use crate::report::ProcessReport;
-use crate::snapshot::{CpuReading, EndReadings, Snapshot, report_between};
+#[cfg(target_os = "macos")]
+use crate::platform::Backend;
+use crate::platform::Window;
+use crate::snapshot::{CpuReading, EndReadings, Snapshot};
 use crate::stamp::{self, Stamp};
 use crate::uptime::uptime;
 
-/// What a sampler keeps between samples: memory to be used again. No right to a port is held but during a sample.
-pub(crate) struct Backend {
+/// What a sampler keeps between samples: memory to be used again. Rights to ports are held only during a sample.
+pub(crate) struct MacOs {
     before: Snapshot,
     after: Snapshot,
 }
 
-impl Backend {
-    pub(crate) fn new() -> Self {
+#[cfg(target_os = "macos")]
+impl Backend for MacOs {
+    /// `MAXTHREADNAMESIZE` (`<sys/proc_info.h>`).
+    const MAX_NAME_BYTES: usize = 64;
+
+    fn new() -> Self {
+        Self::empty()
+    }
+
+    fn read_window(&mut self, pause: impl FnOnce()) -> Result<Window<'_>, String> {
+        static CPU_SOURCE: OnceLock<Source> = OnceLock::new();
+        self.window_of(&xnu::Xnu, &CPU_SOURCE, pause)
+    }
+
+    fn resource_counts() -> crate::ResourceCounts {
+        resource_counts::count(&xnu::Xnu)
+    }
+}
+
+impl MacOs {
+    fn empty() -> Self {
         Self {
             before: Snapshot::empty(),
             after: Snapshot::empty(),
         }
     }
 
-    #[cfg(target_os = "macos")]
-    pub(crate) fn without_thread_clocks() -> Self {
-        Self::new()
-    }
-
-    #[cfg(target_os = "macos")]
-    pub(crate) fn sample(
-        &mut self,
-        asked: Duration,
-        pause: impl FnOnce(),
-        report: &mut ProcessReport,
-    ) -> Result<(), String> {
-        static CPU_SOURCE: OnceLock<Source> = OnceLock::new();
-        self.sample_of(&xnu::Xnu, &CPU_SOURCE, asked, pause, report)
-    }
-
-    /// Two snapshots with `pause` between them.
-    fn sample_of(
+    /// [`Backend::read_window`] on any kernel.
+    fn window_of(
         &mut self,
         kernel: &dyn Kernel,
         cpu_source: &OnceLock<Source>,
-        asked: Duration,
         pause: impl FnOnce(),
-        report: &mut ProcessReport,
-    ) -> Result<(), String> {
+    ) -> Result<Window<'_>, String> {
         let listed = take(kernel, cpu_source, &Listed::nothing(), &mut self.before)?;
         pause();
         drop(take(kernel, cpu_source, &listed, &mut self.after)?);
         drop(listed);
         let memory = memory::read(kernel);
-        let end_readings = EndReadings {
-            rss_kb: memory.rss_kb,
-            vm_size_kb: memory.vm_size_kb,
-            footprint_kb: Some(memory.footprint_kb),
-            uptime: uptime(),
-        };
-        report_between(&self.before, &self.after, end_readings, asked, report)
+        Ok(Window {
+            before: &self.before,
+            after: &self.after,
+            end: EndReadings {
+                rss_kb: memory.rss_kb,
+                vm_size_kb: memory.vm_size_kb,
+                footprint_kb: Some(memory.footprint_kb),
+                uptime: uptime(),
+            },
+        })
     }
-}
-
-#[cfg(target_os = "macos")]
-pub(crate) fn resource_counts() -> crate::ResourceCounts {
-    resource_counts::take(&xnu::Xnu)
 }
 
 /// What `read` reads, and when.

@@ -8,7 +8,7 @@ use crate::snapshot::Reading;
 /// No process has this many descriptors.
 const MOST_DESCRIPTORS: usize = 1 << 24;
 
-pub(super) fn take(kernel: &dyn Kernel) -> ResourceCounts {
+pub(super) fn count(kernel: &dyn Kernel) -> ResourceCounts {
     let mut counts = ResourceCounts::empty();
     match thread_references(kernel) {
         Ok(threads) => {

@@ -7,7 +7,7 @@ use mach_model::{Call, Config, Cpu, Event, Model};
 
 use super::super::cpu::Source;
 use super::fixture::{ASKED, PARKED};
-use super::{Backend, sample};
+use super::{MacOs, sample};
 use crate::ProcessReport;
 
 /// Messages to the kernel, of which each costs as much as ten system calls: a window's two ends for each thread.
@@ -30,11 +30,12 @@ fn model(threads: usize) -> Model {
 /// The calls of one sample by a sampler that is kept. Reading the monotonic clock takes no call on macOS.
 fn calls_of_a_sample(model: &Model, work: impl FnOnce()) -> BTreeMap<Call, usize> {
     let source = OnceLock::from(Source::AbsoluteTime);
-    let mut backend = Backend::new();
+    let mut backend = MacOs::empty();
     let mut report = ProcessReport::empty();
     let mut sample = |pause: &mut dyn FnMut()| {
         backend
-            .sample_of(model, &source, ASKED, pause, &mut report)
+            .window_of(model, &source, pause)
+            .and_then(|window| window.fill(ASKED, &mut report))
             .expect("a report");
     };
     sample(&mut || model.pass(2_000_000_000));

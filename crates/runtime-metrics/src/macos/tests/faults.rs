@@ -124,7 +124,7 @@ fn a_thousand_runs_without_a_fault_raise_no_alarm() {
 fn exact_alarm(fixture: &Fixture) -> Option<String> {
     const SAMPLES: u32 = 5;
     let count = || {
-        let counts = serde_json::to_value(resource_counts::take(&fixture.model)).expect("JSON");
+        let counts = serde_json::to_value(resource_counts::count(&fixture.model)).expect("JSON");
         RESOURCES.map(|(name, pointer)| {
             counts
                 .pointer(pointer)

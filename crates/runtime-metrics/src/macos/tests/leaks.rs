@@ -186,7 +186,7 @@ impl Soak {
     }
 
     fn counts(&self) -> Value {
-        serde_json::to_value(resource_counts::take(&self.model)).expect("JSON")
+        serde_json::to_value(resource_counts::count(&self.model)).expect("JSON")
     }
 
     /// An experiment that judges these of the resources.

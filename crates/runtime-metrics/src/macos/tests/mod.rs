@@ -18,7 +18,7 @@ mod xnu;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::Backend;
+use super::MacOs;
 use super::cpu::Source;
 use super::kernel::Kernel;
 use super::threads::Listed;
@@ -28,7 +28,9 @@ use crate::snapshot::Snapshot;
 /// What [`crate::sample`] does, with the pause in the caller's hands.
 fn sample(kernel: &dyn Kernel, asked: Duration, pause: impl FnOnce()) -> Result<ProcessReport, String> {
     let mut report = ProcessReport::empty();
-    Backend::new().sample_of(kernel, &OnceLock::new(), asked, pause, &mut report)?;
+    MacOs::empty()
+        .window_of(kernel, &OnceLock::new(), pause)?
+        .fill(asked, &mut report)?;
     Ok(report)
 }
 

@@ -55,13 +55,13 @@ fn what_could_not_be_released_is_logged_and_counted() {
         let lines = logged_by(|| drop(rights::task_threads(&model)));
         assert_eq!(lines, [format!("{line}: KERN_NOT_SUPPORTED (0x2e)")]);
         assert!(rights::release_failures() > counted);
-        assert!(resource_counts::take(&model).release_failures > Some(counted));
+        assert!(resource_counts::count(&model).release_failures > Some(counted));
     }
 }
 
 #[test]
 fn releases_that_succeed_are_not_mentioned() {
     let model = Model::new(mach_model::Config::default());
-    assert_eq!(logged_by(|| drop(resource_counts::take(&model))), [""; 0]);
+    assert_eq!(logged_by(|| drop(resource_counts::count(&model))), [""; 0]);
     assert_eq!(model.audit(), [""; 0]);
 }

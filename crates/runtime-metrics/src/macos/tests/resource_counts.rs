@@ -4,7 +4,7 @@ use mach_model::{Call, Config, Cpu, Event, Model, UREFS_MAX, kern};
 
 use crate::ResourceCounts;
 use crate::macos::kernel::{KernReturn, Kernel};
-use crate::macos::resource_counts::take;
+use crate::macos::resource_counts::count;
 use crate::macos::rights;
 
 const PARKED: Cpu = Cpu { user: 0, system: 0 };
@@ -20,7 +20,7 @@ fn model(threads: usize) -> Model {
 
 /// Without the count of refused releases, which other tests in the process drive up.
 fn counts(model: &Model) -> ResourceCounts {
-    let mut counts = take(model);
+    let mut counts = count(model);
     assert!(counts.release_failures.take().is_some());
     counts
 }
@@ -139,13 +139,13 @@ fn descriptors_are_counted_beyond_any_buffer() {
             descriptors,
             ..Config::default()
         });
-        assert_eq!(take(&model).descriptors, Some(descriptors as u64));
+        assert_eq!(count(&model).descriptors, Some(descriptors as u64));
     }
     let absurd = Model::new(Config {
         descriptors: usize::MAX,
         ..Config::default()
     });
-    let missing = take(&absurd).missing;
+    let missing = count(&absurd).missing;
     assert!(
         missing["descriptors"].contains("fills every buffer up to 16777216"),
         "{missing:?}"
@@ -185,7 +185,7 @@ fn what_cannot_be_counted_is_missing_and_the_rest_is_there() {
     ] {
         let model = model(2);
         model.refuse(call, kern::NOT_SUPPORTED);
-        let counts = take(&model);
+        let counts = count(&model);
         assert_eq!(counts.missing.keys().collect::<Vec<_>>(), fields, "{call:?}");
         assert!(
             counts.missing.values().all(|why| why.starts_with(reason)),
@@ -207,7 +207,7 @@ fn what_cannot_be_counted_is_missing_and_the_rest_is_there() {
 fn a_thread_that_ends_during_the_count_is_left_out() {
     let model = model(3);
     let rehearsal = self::model(3);
-    take(&rehearsal);
+    count(&rehearsal);
     let get_refs = |call: &Call| *call == Call::MachPortGetRefs;
     let call = rehearsal.calls_made().iter().position(get_refs).expect("asked");
     model.before(call, Event::Death(0));

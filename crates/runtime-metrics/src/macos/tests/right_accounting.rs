@@ -41,7 +41,7 @@ impl Operation {
         match self {
             Self::Sample => sample(model, WINDOW, || model.pass(WINDOW.as_nanos() as u64)).ok(),
             Self::ResourceCounts => {
-                resource_counts::take(model);
+                resource_counts::count(model);
                 None
             }
         }
