@@ -15,37 +15,8 @@ use super::randomisation::{RELABELLINGS, Relabellings};
 use super::seed::Seed;
 use super::{CLEAN_LEVEL, LEAK_LEVEL, MIN_NOISY_MINUTES, MIN_PAIRS, MIN_UNITS};
 
-/// How the run went that an experiment was made in.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Conduct {
-    /// How long the blocks took together.
-    #[serde(rename = "duration_secs", serialize_with = "seconds")]
-    pub duration: Duration,
-    /// What happened to it.
-    pub disturbances: Vec<Disturbance>,
-}
-
 fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_f64(duration.as_secs_f64())
-}
-
-/// Something after which a run proves no cleanness.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Disturbance {
-    /// The client got another source.
-    SourceReplaced,
-    /// The client was started again.
-    ClientReplaced,
-}
-
-impl fmt::Display for Disturbance {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::SourceReplaced => "the source was replaced during the run",
-            Self::ClientReplaced => "the client was replaced during the run",
-        })
-    }
 }
 
 /// What one experiment says.
@@ -59,8 +30,9 @@ pub struct Analysis {
     pub operations: u64,
     /// Complete pairs.
     pub pairs: usize,
-    /// How it went.
-    pub conduct: Conduct,
+    /// How long the blocks took together.
+    #[serde(rename = "duration_secs", serialize_with = "seconds")]
+    pub duration: Duration,
     /// p ≤ this speaks for a leak of one resource: 0.001 by the number of resources that were to be judged.
     pub leak_level: f64,
     /// Each resource, in the order of the design.
@@ -187,9 +159,9 @@ impl fmt::Display for Obstacle {
 impl Analysis {
     /// Judges an experiment by itself. Takes tenths of a second.
     #[must_use]
-    pub fn of(experiment: &Experiment, conduct: Conduct) -> Self {
+    pub fn of(experiment: &Experiment, duration: Duration) -> Self {
         let design = experiment.design();
-        let long = conduct.duration >= Duration::from_secs(60 * MIN_NOISY_MINUTES);
+        let long = duration >= Duration::from_secs(60 * MIN_NOISY_MINUTES);
         let to_be_judged = |resource: &&Resource| resource.class == Class::Exact || long;
         let judged = design.resources.iter().filter(to_be_judged).count();
         let leak_level = LEAK_LEVEL / judged.max(1) as f64;
@@ -201,7 +173,7 @@ impl Analysis {
             operation: design.operation.clone(),
             operations: experiment.operations(),
             pairs: experiment.pairs(),
-            conduct,
+            duration,
             leak_level,
             resources,
         }

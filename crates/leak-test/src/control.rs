@@ -5,7 +5,6 @@ use std::fmt;
 use serde::Serialize;
 
 use super::estimate::Estimate;
-use super::exact::Comparison;
 use super::experiment::{Experiment, Reading};
 use super::format::figure;
 use super::randomisation::RELABELLINGS;
@@ -92,38 +91,6 @@ impl Control {
                 return Self::Missed {
                     resource,
                     per_operation: estimate.per_operation,
-                };
-            }
-        }
-        Self::Found
-    }
-
-    /// Judges two censuses of such a child: every resource must have grown by one unit per operation, neither more nor less.
-    #[must_use]
-    pub fn of_comparison(comparison: &Comparison) -> Self {
-        let operations = f64::from(comparison.operations.get());
-        if comparison.counts.is_empty() {
-            return Self::NotRun {
-                reason: "it counted nothing".to_owned(),
-            };
-        }
-        for counted in &comparison.counts {
-            let resource = counted.resource.name.clone();
-            let (Reading::Count(before), Reading::Count(after)) = (&counted.before, &counted.after) else {
-                let reason = unread(&counted.before).or_else(|| unread(&counted.after));
-                return Self::ReadingMissing {
-                    resource,
-                    reason: reason.unwrap_or_default(),
-                };
-            };
-            if before == after {
-                return Self::NeverMoved { resource };
-            }
-            let per_operation = (i128::from(*after) - i128::from(*before)) as f64 / operations;
-            if per_operation != PER_OPERATION {
-                return Self::Missed {
-                    resource,
-                    per_operation,
                 };
             }
         }

@@ -105,7 +105,7 @@ pub struct ExactConclusion {
 }
 
 impl ExactConclusion {
-    /// Judges a comparison, beside the control that was judged [in the same way](Control::of_comparison).
+    /// Judges a comparison, next to the control.
     #[must_use]
     pub fn draw(comparison: Comparison, control: Control) -> Self {
         let operations = comparison.operations;
@@ -327,46 +327,10 @@ mod tests {
     }
 
     #[test]
-    fn the_control_must_leak_exactly_what_it_was_built_to() {
-        let control = |counts| Control::of_comparison(&compared(counts));
-        assert_eq!(
-            control(vec![references(0, 200), descriptors(12, 212)]),
-            Control::Found
-        );
-        assert!(matches!(
-            control(vec![references(0, 0)]),
-            Control::NeverMoved { .. }
-        ));
-        for after in [199, 201, -200] {
-            assert!(matches!(
-                control(vec![references(0, after)]),
-                Control::Missed { .. }
-            ));
-        }
-        assert!(!control(vec![]).found(), "a control of nothing proves nothing");
-
-        let ceiling = "it stands at its ceiling";
-        for (before, after, reason) in [
-            (Reading::Missing("gone".to_owned()), Reading::Count(1), "gone"),
-            (Reading::Count(1), Reading::Missing("gone".to_owned()), "gone"),
-            (Reading::Count(1), Reading::Pegged, ceiling),
-        ] {
-            let resource = references(0, 0).resource;
-            let unread = Counted {
-                resource,
-                before,
-                after,
-            };
-            assert_eq!(
-                control(vec![unread]),
-                Control::ReadingMissing {
-                    resource: "user_references".to_owned(),
-                    reason: reason.to_owned()
-                }
-            );
-        }
-
-        let blind = ExactConclusion::draw(compared(vec![references(0, 0)]), control(vec![references(0, 0)]));
+    fn a_control_that_was_not_found_is_inconclusive() {
+        let resource = "user_references".to_owned();
+        let control = Control::NeverMoved { resource };
+        let blind = ExactConclusion::draw(compared(vec![references(0, 0)]), control);
         assert_eq!(blind.verdict, Verdict::Inconclusive);
         assert!(
             blind.sentence.contains("the census is broken"),

@@ -34,7 +34,7 @@ pub mod simulated;
 mod tests;
 mod verdict;
 
-pub use analysis::{Analysis, Conduct, Disturbance, Finding, Obstacle, ResourceAnalysis};
+pub use analysis::{Analysis, Finding, Obstacle, ResourceAnalysis};
 pub use control::Control;
 pub use count_rule::CountRule;
 pub use design::{Class, Design, DesignError, Resource};

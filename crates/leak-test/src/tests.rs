@@ -176,13 +176,7 @@ fn a_leak_without_a_coin_would_be_anything_that_grows() {
 /// A minute and a half of a still process, or one that does this.
 fn analysis(background: Background, effect: Effect, pairs: usize, seed: u64) -> Analysis {
     let experiment = experiment(design(100, seed), pairs, background, effect, Seed(seed).fork(1));
-    Analysis::of(
-        &experiment,
-        Conduct {
-            duration: Duration::from_secs(90),
-            disturbances: Vec::new(),
-        },
-    )
+    Analysis::of(&experiment, Duration::from_secs(90))
 }
 
 fn still(seed: u64) -> Analysis {
@@ -283,16 +277,7 @@ fn without_the_control_nothing_is_clean_but_a_leak_is_one() {
 }
 
 #[test]
-fn a_disturbed_or_short_run_is_not_clean() {
-    let mut disturbed = still(1);
-    disturbed.conduct.disturbances = vec![Disturbance::SourceReplaced];
-    let conclusion = alone(disturbed);
-    assert_eq!(conclusion.verdict, Verdict::Inconclusive);
-    assert_eq!(
-        conclusion.sentence,
-        "INCONCLUSIVE: the source was replaced during the run"
-    );
-
+fn a_short_run_is_not_clean() {
     // Even a leak is not called one.
     let short = analysis(Background::Still, Effect::Leak(1.0), 13, 1);
     assert!(!short.needs_confirmation());
@@ -339,7 +324,7 @@ fn many_resources_need_more_pairs_than_the_least() {
         while experiment.pairs() < 14 {
             experiment.record(still());
         }
-        alone(Analysis::of(&experiment, Conduct::default()))
+        alone(Analysis::of(&experiment, Duration::ZERO))
     };
     assert_eq!(still(16).verdict, Verdict::Clean, "2⁻¹⁴ is within 0.001/16");
     assert_eq!(
@@ -355,7 +340,7 @@ fn many_resources_need_more_pairs_than_the_least() {
 #[test]
 fn a_few_operations_prove_nothing() {
     let experiment = experiment(design(5, 1), 20, Background::Still, Effect::None, Seed(1));
-    let analysis = Analysis::of(&experiment, Conduct::default());
+    let analysis = Analysis::of(&experiment, Duration::ZERO);
     assert_eq!(
         analysis.resources[0].finding,
         Finding::Undecided(Obstacle::TooFewOperations {
@@ -386,15 +371,7 @@ fn memory_is_judged_from_ten_minutes_on_and_never_passes_before() {
         kib += if block == Block::Treated { 1_600 } else { 0 };
         Reading::Count(kib)
     });
-    let of = |minutes: u64| {
-        Analysis::of(
-            &experiment,
-            Conduct {
-                duration: Duration::from_secs(60 * minutes),
-                disturbances: Vec::new(),
-            },
-        )
-    };
+    let of = |minutes: u64| Analysis::of(&experiment, Duration::from_secs(60 * minutes));
 
     let short = of(9);
     assert_eq!(short.leak_level, LEAK_LEVEL, "one resource is judged");
@@ -427,13 +404,7 @@ fn memory_is_judged_from_ten_minutes_on_and_never_passes_before() {
         kib -= if block == Block::Treated { 100 } else { 0 };
         Reading::Count(kib)
     });
-    let analysis = Analysis::of(
-        &shrinking,
-        Conduct {
-            duration: Duration::from_secs(600),
-            disturbances: Vec::new(),
-        },
-    );
+    let analysis = Analysis::of(&shrinking, Duration::from_secs(600));
     assert_eq!(analysis.resources[1].finding, Finding::RuledOut);
 }
 
@@ -452,11 +423,8 @@ fn memory_may_creep_by_what_is_tolerated_and_no_more() {
             kib += if block == Block::Treated { gain } else { 0 };
             Reading::Count(kib)
         });
-        let conduct = Conduct {
-            duration: Duration::from_secs(600),
-            disturbances: Vec::new(),
-        };
-        let analysis = Analysis::of(&experiment, conduct);
+        let duration = Duration::from_secs(600);
+        let analysis = Analysis::of(&experiment, duration);
         let memory = &analysis.resources[1];
         assert_eq!(memory.finding, finding, "{gain} KiB a block");
         assert!(
@@ -472,7 +440,7 @@ fn only_noisy_resources_in_a_short_run_prove_nothing() {
     let mut design = design(100, 1);
     design.resources = vec![Resource::noisy("rss", "KiB of resident memory", 4.0, 0.0)];
     let experiment = experiment(design, 20, Background::Still, Effect::None, Seed(1));
-    let conclusion = alone(Analysis::of(&experiment, Conduct::default()));
+    let conclusion = alone(Analysis::of(&experiment, Duration::ZERO));
     assert_eq!(conclusion.verdict, Verdict::Inconclusive);
     assert_eq!(conclusion.reasons, [Reason::NothingJudged]);
 }
@@ -489,7 +457,7 @@ fn a_missing_reading_makes_it_inconclusive_and_a_ceiling_a_leak() {
             Reading::Count(0)
         }
     });
-    let conclusion = alone(Analysis::of(&missing, Conduct::default()));
+    let conclusion = alone(Analysis::of(&missing, Duration::ZERO));
     assert_eq!(
         conclusion.sentence,
         "INCONCLUSIVE: dead_names: a reading is missing: mach_port_names: 0x10000003"
@@ -501,7 +469,7 @@ fn a_missing_reading_makes_it_inconclusive_and_a_ceiling_a_leak() {
     );
 
     let pegged = beside(dead_names(), 3, |_| Reading::Pegged);
-    let conclusion = alone(Analysis::of(&pegged, Conduct::default()));
+    let conclusion = alone(Analysis::of(&pegged, Duration::ZERO));
     assert_eq!(
         conclusion.verdict,
         Verdict::Leak,
@@ -607,7 +575,7 @@ fn results_have_plain_names_and_nothing_stands_for_unknown() {
     assert_eq!(resource["name"], json!("user_references"));
     assert_eq!(resource["estimate"]["per_operation"], json!(1.0));
     assert_eq!(resource["count_rule"]["end"], json!(2_300));
-    assert_eq!(json["experiments"][0]["conduct"]["duration_secs"], json!(90.0));
+    assert_eq!(json["experiments"][0]["duration_secs"], json!(90.0));
 
     let json = serde_json::to_value(alone(analysis(Background::Still, Effect::None, 3, 1))).unwrap();
     let resource = &json["experiments"][0]["resources"][0];

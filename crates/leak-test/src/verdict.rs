@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::analysis::{Analysis, Disturbance, Finding, Obstacle, ResourceAnalysis};
+use super::analysis::{Analysis, Finding, Obstacle, ResourceAnalysis};
 use super::control::Control;
 use super::format::{count, figure, list};
 
@@ -62,11 +62,6 @@ pub enum Reason {
         /// How many there have to be.
         needs_pairs: usize,
     },
-    /// Something happened to the run.
-    Disturbed {
-        /// What.
-        disturbance: Disturbance,
-    },
     /// No resource was judged.
     NothingJudged,
     /// The control was not found.
@@ -92,7 +87,6 @@ impl fmt::Display for Reason {
             Self::TooFewPairs { pairs, needs_pairs } => {
                 write!(f, "{pairs} pairs of blocks were completed, needs {needs_pairs}")
             }
-            Self::Disturbed { disturbance } => disturbance.fmt(f),
             Self::NothingJudged => f.write_str("no resource was judged"),
             Self::Control { control } => control.fmt(f),
         }
@@ -194,9 +188,6 @@ fn reasons(experiments: &[Analysis], control: &Control) -> Vec<Reason> {
         }
     };
     for analysis in experiments {
-        for &disturbance in &analysis.conduct.disturbances {
-            add(Reason::Disturbed { disturbance });
-        }
         let mut judged = false;
         for ResourceAnalysis {
             resource, finding, ..
