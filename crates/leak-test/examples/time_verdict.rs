@@ -1,10 +1,10 @@
 //! How long the verdict on a resource takes: `cargo run --package leak-test --example time_verdict -- 400`, in pairs.
 
 use std::num::NonZeroU32;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use leak_test::simulated::{Background, Effect, experiment};
-use leak_test::{Analysis, Conduct, Design, Resource, Seed};
+use leak_test::{Analysis, Design, Resource, Seed};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pairs = std::env::args().nth(1).map_or(Ok(400), |pairs| pairs.parse())?;
@@ -17,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         };
         let experiment = experiment(design, pairs, background, Effect::None, Seed(2));
         let begun = Instant::now();
-        let analysis = Analysis::of(&experiment, Conduct::default());
+        let analysis = Analysis::of(&experiment, Duration::ZERO);
         println!(
             "{:>6.0} ms  {background:?}, {pairs} pairs: {:?}",
             begun.elapsed().as_secs_f64() * 1e3,

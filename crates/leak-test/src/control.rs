@@ -5,10 +5,9 @@ use std::fmt;
 use serde::Serialize;
 
 use super::estimate::Estimate;
-use super::exact::Comparison;
 use super::experiment::{Experiment, Reading};
 use super::format::figure;
-use super::randomisation::RELABELLINGS;
+use super::randomisation::SIGN_FLIPS;
 use super::{LEAK_LEVEL, MIN_PAIRS};
 
 /// What the control leaks, by construction.
@@ -25,7 +24,7 @@ pub enum Control {
         /// Of what.
         resource: String,
     },
-    /// The census never moved: it is broken, and what it calls clean is not known to be.
+    /// The count never moved: it is broken, and its clean results prove nothing.
     NeverMoved {
         /// Of which resource.
         resource: String,
@@ -70,10 +69,8 @@ impl Control {
         }
         let resources = &experiment.design().resources;
         let level = LEAK_LEVEL / resources.len() as f64;
-        for (index, (resource, estimate)) in resources
-            .iter()
-            .zip(experiment.estimates(RELABELLINGS))
-            .enumerate()
+        for (index, (resource, estimate)) in
+            resources.iter().zip(experiment.estimates(SIGN_FLIPS)).enumerate()
         {
             let resource = resource.name.clone();
             let Some(estimate) = estimate else {
@@ -98,38 +95,6 @@ impl Control {
         Self::Found
     }
 
-    /// Judges two censuses of such a child: every resource must have grown by one unit per operation, neither more nor less.
-    #[must_use]
-    pub fn of_comparison(comparison: &Comparison) -> Self {
-        let operations = f64::from(comparison.operations.get());
-        if comparison.counts.is_empty() {
-            return Self::NotRun {
-                reason: "it counted nothing".to_owned(),
-            };
-        }
-        for counted in &comparison.counts {
-            let resource = counted.resource.name.clone();
-            let (Reading::Count(before), Reading::Count(after)) = (&counted.before, &counted.after) else {
-                let reason = unread(&counted.before).or_else(|| unread(&counted.after));
-                return Self::ReadingMissing {
-                    resource,
-                    reason: reason.unwrap_or_default(),
-                };
-            };
-            if before == after {
-                return Self::NeverMoved { resource };
-            }
-            let per_operation = (i128::from(*after) - i128::from(*before)) as f64 / operations;
-            if per_operation != PER_OPERATION {
-                return Self::Missed {
-                    resource,
-                    per_operation,
-                };
-            }
-        }
-        Self::Found
-    }
-
     /// Whether it did what it is for.
     #[must_use]
     pub fn found(&self) -> bool {
@@ -145,7 +110,7 @@ fn unread(reading: &Reading) -> Option<String> {
     match reading {
         Reading::Count(_) => None,
         Reading::Missing(reason) => Some(reason.clone()),
-        Reading::Pegged => Some("it stands at its ceiling".to_owned()),
+        Reading::Saturated => Some("it stands at its ceiling".to_owned()),
     }
 }
 
@@ -157,7 +122,7 @@ impl fmt::Display for Control {
             Self::NeverMoved { resource } => {
                 write!(
                     f,
-                    "the census is broken: {resource} never moved while the control leaked"
+                    "the counts are broken: {resource} never moved while the control leaked"
                 )
             }
             Self::Missed {
@@ -196,7 +161,7 @@ mod tests {
                 p_over_release: 1.0,
                 p_lambda_star: 1.0,
                 sigma: None,
-                relabellings: 99_999,
+                sign_flips: 99_999,
                 exhaustive: false,
             };
             shows_what_was_built_in(&estimate, LEAK_LEVEL)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::randomisation::Relabellings;
+use super::randomisation::SignFlips;
 use super::simulated::{Background, Effect, experiment};
 use super::*;
 
@@ -152,15 +152,15 @@ fn caches_are_no_leaks_unless_their_period_is_too_long_to_see() {
 }
 
 #[test]
-fn a_leak_without_a_coin_would_be_anything_that_grows() {
-    // What the coin is for: the same warm-up, judged as if the first block were always the treated one.
+fn a_leak_without_random_assignment_would_be_anything_that_grows() {
+    // Why assignment is random: the same warm-up, judged as if the first block were always the treatment block.
     let labels = |estimate: Option<Estimate>| estimate.unwrap().p_leak;
     let p = |differences: &[f64]| {
         labels(Estimate::of(
             differences,
             100,
             &Resource::exact("units", "units", LAMBDA_STAR),
-            Relabellings::choose(differences.len(), 999, Seed(1)),
+            SignFlips::choose(differences.len(), 999, Seed(1)),
         ))
     };
     let warm_up = |block: i32| 40.0 * (1.0 - 0.95_f64.powi(block));
@@ -168,21 +168,15 @@ fn a_leak_without_a_coin_would_be_anything_that_grows() {
     let first_minus_second = (0..30).map(|pair| gain(2 * pair) - gain(2 * pair + 1));
     let without: Vec<f64> = first_minus_second.collect();
     assert!(p(&without) <= 0.001);
-    let coins = |(pair, d): (usize, &f64)| if Seed(3).treated_first(pair) { *d } else { -d };
-    let with: Vec<f64> = without.iter().enumerate().map(coins).collect();
+    let signs = |(pair, d): (usize, &f64)| if Seed(3).treatment_first(pair) { *d } else { -d };
+    let with: Vec<f64> = without.iter().enumerate().map(signs).collect();
     assert!(p(&with) > 0.05);
 }
 
 /// A minute and a half of a still process, or one that does this.
 fn analysis(background: Background, effect: Effect, pairs: usize, seed: u64) -> Analysis {
     let experiment = experiment(design(100, seed), pairs, background, effect, Seed(seed).fork(1));
-    Analysis::of(
-        &experiment,
-        Conduct {
-            duration: Duration::from_secs(90),
-            disturbances: Vec::new(),
-        },
-    )
+    Analysis::of(&experiment, Duration::from_secs(90))
 }
 
 fn still(seed: u64) -> Analysis {
@@ -199,7 +193,7 @@ fn releasing(seed: u64) -> Analysis {
 
 /// The verdict over one experiment, the control being found.
 fn alone(analysis: Analysis) -> Conclusion {
-    Conclusion::draw(analysis, None, Control::Found)
+    Conclusion::from_experiments(analysis, None, Control::Found)
 }
 
 #[test]
@@ -234,7 +228,7 @@ fn a_leak_takes_two_experiments() {
         }]
     );
 
-    let confirmed = Conclusion::draw(first.clone(), Some(leaking(2)), Control::Found);
+    let confirmed = Conclusion::from_experiments(first.clone(), Some(leaking(2)), Control::Found);
     assert_eq!(confirmed.verdict, Verdict::Leak);
     assert_eq!(confirmed.leaks, ["user_references"]);
     assert!(confirmed.reasons.is_empty());
@@ -244,7 +238,7 @@ fn a_leak_takes_two_experiments() {
     );
 
     for other in [still(2), releasing(2), leaking(1)] {
-        let contradicted = Conclusion::draw(first.clone(), Some(other), Control::Found);
+        let contradicted = Conclusion::from_experiments(first.clone(), Some(other), Control::Found);
         assert_eq!(contradicted.verdict, Verdict::Inconclusive);
         assert_eq!(
             contradicted.reasons,
@@ -257,7 +251,7 @@ fn a_leak_takes_two_experiments() {
 
 #[test]
 fn an_over_release_is_called_by_its_name() {
-    let conclusion = Conclusion::draw(releasing(1), Some(releasing(2)), Control::Found);
+    let conclusion = Conclusion::from_experiments(releasing(1), Some(releasing(2)), Control::Found);
     assert_eq!(conclusion.verdict, Verdict::OverRelease);
     assert_eq!(conclusion.over_releases, ["user_references"]);
     assert!(
@@ -272,27 +266,18 @@ fn without_the_control_nothing_is_clean_but_a_leak_is_one() {
     let never_moved = || Control::NeverMoved {
         resource: "user_references".to_owned(),
     };
-    let blind = Conclusion::draw(still(1), None, never_moved());
+    let blind = Conclusion::from_experiments(still(1), None, never_moved());
     assert_eq!(blind.verdict, Verdict::Inconclusive);
     assert_eq!(
         blind.sentence,
-        "INCONCLUSIVE: the census is broken: user_references never moved while the control leaked"
+        "INCONCLUSIVE: the counts are broken: user_references never moved while the control leaked"
     );
-    let leak = Conclusion::draw(leaking(1), Some(leaking(2)), never_moved());
+    let leak = Conclusion::from_experiments(leaking(1), Some(leaking(2)), never_moved());
     assert_eq!(leak.verdict, Verdict::Leak);
 }
 
 #[test]
-fn a_disturbed_or_short_run_is_not_clean() {
-    let mut disturbed = still(1);
-    disturbed.conduct.disturbances = vec![Disturbance::SourceReplaced];
-    let conclusion = alone(disturbed);
-    assert_eq!(conclusion.verdict, Verdict::Inconclusive);
-    assert_eq!(
-        conclusion.sentence,
-        "INCONCLUSIVE: the source was replaced during the run"
-    );
-
+fn a_short_run_is_not_clean() {
     // Even a leak is not called one.
     let short = analysis(Background::Still, Effect::Leak(1.0), 13, 1);
     assert!(!short.needs_confirmation());
@@ -311,8 +296,8 @@ fn what_is_too_noisy_says_how_many_pairs_would_do() {
     let conclusion = alone(analysis(Background::WhiteNoise, Effect::None, 20, 1));
     assert_eq!(conclusion.verdict, Verdict::Inconclusive);
     let [
-        Reason::Obstacle {
-            obstacle: Obstacle::TooNoisy {
+        Reason::Blocker {
+            blocker: Blocker::TooNoisy {
                 times_as_many_pairs, ..
             },
             ..
@@ -339,7 +324,7 @@ fn many_resources_need_more_pairs_than_the_least() {
         while experiment.pairs() < 14 {
             experiment.record(still());
         }
-        alone(Analysis::of(&experiment, Conduct::default()))
+        alone(Analysis::of(&experiment, Duration::ZERO))
     };
     assert_eq!(still(16).verdict, Verdict::Clean, "2⁻¹⁴ is within 0.001/16");
     assert_eq!(
@@ -355,10 +340,10 @@ fn many_resources_need_more_pairs_than_the_least() {
 #[test]
 fn a_few_operations_prove_nothing() {
     let experiment = experiment(design(5, 1), 20, Background::Still, Effect::None, Seed(1));
-    let analysis = Analysis::of(&experiment, Conduct::default());
+    let analysis = Analysis::of(&experiment, Duration::ZERO);
     assert_eq!(
         analysis.resources[0].finding,
-        Finding::Undecided(Obstacle::TooFewOperations {
+        Finding::Undecided(Blocker::TooFewOperations {
             operations: 100,
             needs_operations: 700
         })
@@ -370,7 +355,7 @@ fn beside(other: Resource, pairs: usize, mut reading: impl FnMut(Block) -> Readi
     let mut design = design(100, 4);
     design.resources.push(other);
     let count = || Reading::Count(7);
-    let mut experiment = Experiment::new(design, vec![count(), reading(Block::Idle)]).unwrap();
+    let mut experiment = Experiment::new(design, vec![count(), reading(Block::Control)]).unwrap();
     while experiment.pairs() < pairs {
         let block = experiment.next_block();
         experiment.record(vec![count(), reading(block)]);
@@ -383,24 +368,16 @@ fn memory_is_judged_from_ten_minutes_on_and_never_passes_before() {
     let memory = || Resource::noisy("rss", "KiB of resident memory", 4.0, 0.0);
     let mut kib = 60_000;
     let experiment = beside(memory(), 20, |block| {
-        kib += if block == Block::Treated { 1_600 } else { 0 };
+        kib += if block == Block::Treatment { 1_600 } else { 0 };
         Reading::Count(kib)
     });
-    let of = |minutes: u64| {
-        Analysis::of(
-            &experiment,
-            Conduct {
-                duration: Duration::from_secs(60 * minutes),
-                disturbances: Vec::new(),
-            },
-        )
-    };
+    let of = |minutes: u64| Analysis::of(&experiment, Duration::from_secs(60 * minutes));
 
     let short = of(9);
     assert_eq!(short.leak_level, LEAK_LEVEL, "one resource is judged");
     assert_eq!(
         short.resources[1].finding,
-        Finding::NotJudged(Obstacle::RunTooShort { needs_minutes: 10 })
+        Finding::NotJudged(Blocker::RunTooShort { needs_minutes: 10 })
     );
     assert_eq!(short.resources[1].estimate, None);
     let conclusion = alone(short);
@@ -424,16 +401,10 @@ fn memory_is_judged_from_ten_minutes_on_and_never_passes_before() {
     // Memory that shrinks is no over-release.
     let mut kib = 60_000;
     let shrinking = beside(memory(), 20, |block| {
-        kib -= if block == Block::Treated { 100 } else { 0 };
+        kib -= if block == Block::Treatment { 100 } else { 0 };
         Reading::Count(kib)
     });
-    let analysis = Analysis::of(
-        &shrinking,
-        Conduct {
-            duration: Duration::from_secs(600),
-            disturbances: Vec::new(),
-        },
-    );
+    let analysis = Analysis::of(&shrinking, Duration::from_secs(600));
     assert_eq!(analysis.resources[1].finding, Finding::RuledOut);
 }
 
@@ -449,14 +420,11 @@ fn memory_may_creep_by_what_is_tolerated_and_no_more() {
         let memory = Resource::noisy("rss", "KiB of resident memory", 4.0, 0.1);
         let mut kib = 60_000;
         let experiment = beside(memory, 20, |block| {
-            kib += if block == Block::Treated { gain } else { 0 };
+            kib += if block == Block::Treatment { gain } else { 0 };
             Reading::Count(kib)
         });
-        let conduct = Conduct {
-            duration: Duration::from_secs(600),
-            disturbances: Vec::new(),
-        };
-        let analysis = Analysis::of(&experiment, conduct);
+        let duration = Duration::from_secs(600);
+        let analysis = Analysis::of(&experiment, duration);
         let memory = &analysis.resources[1];
         assert_eq!(memory.finding, finding, "{gain} KiB a block");
         assert!(
@@ -472,7 +440,7 @@ fn only_noisy_resources_in_a_short_run_prove_nothing() {
     let mut design = design(100, 1);
     design.resources = vec![Resource::noisy("rss", "KiB of resident memory", 4.0, 0.0)];
     let experiment = experiment(design, 20, Background::Still, Effect::None, Seed(1));
-    let conclusion = alone(Analysis::of(&experiment, Conduct::default()));
+    let conclusion = alone(Analysis::of(&experiment, Duration::ZERO));
     assert_eq!(conclusion.verdict, Verdict::Inconclusive);
     assert_eq!(conclusion.reasons, [Reason::NothingJudged]);
 }
@@ -489,7 +457,7 @@ fn a_missing_reading_makes_it_inconclusive_and_a_ceiling_a_leak() {
             Reading::Count(0)
         }
     });
-    let conclusion = alone(Analysis::of(&missing, Conduct::default()));
+    let conclusion = alone(Analysis::of(&missing, Duration::ZERO));
     assert_eq!(
         conclusion.sentence,
         "INCONCLUSIVE: dead_names: a reading is missing: mach_port_names: 0x10000003"
@@ -500,8 +468,8 @@ fn a_missing_reading_makes_it_inconclusive_and_a_ceiling_a_leak() {
         "the other stands"
     );
 
-    let pegged = beside(dead_names(), 3, |_| Reading::Pegged);
-    let conclusion = alone(Analysis::of(&pegged, Conduct::default()));
+    let saturated = beside(dead_names(), 3, |_| Reading::Saturated);
+    let conclusion = alone(Analysis::of(&saturated, Duration::ZERO));
     assert_eq!(
         conclusion.verdict,
         Verdict::Leak,
@@ -523,7 +491,7 @@ fn control(leak: impl Fn(Block) -> i64, pairs: usize) -> Control {
 
 #[test]
 fn the_control_must_come_out_as_a_leak_of_one() {
-    let per_block = |units| move |block| if block == Block::Treated { units } else { 0 };
+    let per_block = |units| move |block| if block == Block::Treatment { units } else { 0 };
     assert_eq!(control(per_block(5), 24), Control::Found);
     assert!(
         matches!(control(per_block(4), 24), Control::Missed { per_operation, .. } if per_operation == 0.8)
@@ -551,7 +519,7 @@ fn the_control_must_come_out_as_a_leak_of_one() {
 
 #[test]
 fn a_control_of_several_resources_has_to_be_as_sure_of_each() {
-    // One pair of fourteen went the other way: of 16,384 labellings 15 have a mean as high, which is within 0.001 and not
+    // One pair of fourteen went the other way: of 16,384 assignments 15 have a mean as high, which is within 0.001 and not
     // within half of that.
     let of = |resources: &[&str]| {
         let mut design = design(5, 8);
@@ -561,7 +529,7 @@ fn a_control_of_several_resources_has_to_be_as_sure_of_each() {
         let look = |noisy, exact| [Reading::Count(noisy), Reading::Count(exact)][..resources.len()].to_vec();
         let mut experiment = Experiment::new(design, look(noisy, exact)).unwrap();
         while experiment.pairs() < 14 {
-            if experiment.next_block() == Block::Treated {
+            if experiment.next_block() == Block::Treatment {
                 noisy += if experiment.pairs() == 0 { -5 } else { 5 };
                 exact += 5;
             }
@@ -577,7 +545,7 @@ fn a_control_of_several_resources_has_to_be_as_sure_of_each() {
 fn a_control_that_could_not_be_read_says_why() {
     for (reading, why) in [
         (Reading::Missing("no /proc".to_owned()), "no /proc"),
-        (Reading::Pegged, "it stands at its ceiling"),
+        (Reading::Saturated, "it stands at its ceiling"),
     ] {
         let mut experiment = Experiment::new(design(5, 8), vec![Reading::Count(1)]).unwrap();
         while experiment.pairs() < 14 {
@@ -607,7 +575,7 @@ fn results_have_plain_names_and_nothing_stands_for_unknown() {
     assert_eq!(resource["name"], json!("user_references"));
     assert_eq!(resource["estimate"]["per_operation"], json!(1.0));
     assert_eq!(resource["count_rule"]["end"], json!(2_300));
-    assert_eq!(json["experiments"][0]["conduct"]["duration_secs"], json!(90.0));
+    assert_eq!(json["experiments"][0]["duration_secs"], json!(90.0));
 
     let json = serde_json::to_value(alone(analysis(Background::Still, Effect::None, 3, 1))).unwrap();
     let resource = &json["experiments"][0]["resources"][0];

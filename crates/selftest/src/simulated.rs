@@ -1,9 +1,10 @@
 //! Soaks with simulated readings, leaking or not, under every background that moves counts by itself.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use leak_test::simulated::{Background, Effect, experiment};
-use leak_test::{Analysis, Conclusion, Conduct, Control, Design, Resource, Seed, Verdict};
+use leak_test::{Analysis, Conclusion, Control, Design, Resource, Seed, Verdict};
 use seeded_defects::{Catalogue, Simulated};
 
 use crate::tally::Tally;
@@ -65,11 +66,11 @@ fn soak(background: Background, effect: Effect, seed: u64) -> Conclusion {
             resources: vec![Resource::exact("units", "units", LAMBDA_STAR)],
         };
         let experiment = experiment(design, PAIRS, background, effect, seed.fork(1));
-        Analysis::of(&experiment, Conduct::default())
+        Analysis::of(&experiment, Duration::ZERO)
     };
     let first = analysis(Seed(seed));
     let second = first.needs_confirmation().then(|| analysis(Seed(seed).fork(2)));
-    Conclusion::draw(first, second, Control::Found)
+    Conclusion::from_experiments(first, second, Control::Found)
 }
 
 #[cfg(test)]
