@@ -5,7 +5,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use leak_test::{Block, Comparison, Control, Counted, Design, ExactConclusion, Experiment, Reading, Seed};
+use leak_test::{
+    Block, Comparison, Control, CountTestConclusion, Counted, Design, Experiment, Reading, Seed,
+};
 use serde_json::json;
 
 use super::SamplingBinaries;
@@ -38,14 +40,14 @@ pub(super) struct Bench<'a> {
 }
 
 /// Runs both, in seconds.
-pub(super) fn run(bench: &mut Bench<'_>, seed: Seed) -> Result<ExactConclusion> {
+pub(super) fn run(bench: &mut Bench<'_>, seed: Seed) -> Result<CountTestConclusion> {
     let tracked = resources::exact();
     bench.events.doing(&format!(
         "exact tier: {SAMPLES} samples beside parked threads, {BIRTHS} beside threads that come and go"
     ));
     let comparison = compare(bench, &tracked)?;
     let control = control(bench, &tracked, seed)?;
-    Ok(ExactConclusion::draw(comparison, control))
+    Ok(CountTestConclusion::from_comparison(comparison, control))
 }
 
 /// Two censuses, and samples between them.
@@ -148,7 +150,7 @@ fn leak_and_look(bench: &mut Bench<'_>, tracked: &Tracked, fault: &str, seed: Se
     note(bench.journal, "baseline", operations, &baseline)?;
     while experiment.pairs() < CONTROL_PAIRS {
         let block = experiment.next_block();
-        if block == Block::Treated {
+        if block == Block::Treatment {
             let params = json!({"count": CONTROL_OPERATIONS});
             match leaky.request("sample", &params, bench.events) {
                 Ok(_) => operations += u64::from(CONTROL_OPERATIONS.get()),
@@ -171,8 +173,8 @@ fn leak_and_look(bench: &mut Bench<'_>, tracked: &Tracked, fault: &str, seed: Se
 
 pub(super) fn block_name(block: Block) -> &'static str {
     match block {
-        Block::Treated => "treated",
-        Block::Idle => "idle",
+        Block::Treatment => "treated",
+        Block::Control => "idle",
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use leak_test::{
-    Analysis, Block, Conduct, Design, Experiment, Finding, MIN_PAIRS, Reading, ResourceAnalysis, Seed, figure,
+    Analysis, Block, Design, Experiment, Finding, MIN_PAIRS, Reading, ResourceAnalysis, Seed, figure,
 };
 
 use super::pace::TimeBox;
@@ -74,21 +74,18 @@ pub(crate) fn run(plan: &Plan<'_>, events: &mut Events) -> Result<Outside> {
     let first = Instant::now();
     while experiment.pairs() < pairs {
         let ends = Instant::now() + block;
-        if experiment.next_block() == Block::Treated {
+        if experiment.next_block() == Block::Treatment {
             report(&mut rig, events)?;
         }
         let rest = ends.saturating_duration_since(Instant::now()).max(SETTLE);
         events.sleep(rest)?;
         experiment.record(look(&rig, &tracked));
     }
-    let conduct = Conduct {
-        duration: first.elapsed(),
-        disturbances: Vec::new(),
-    };
+    let duration = first.elapsed();
     // How a client ends is for `verify` to judge.
     rig.kill();
     Ok(Outside {
-        analysis: Analysis::of(&experiment, conduct),
+        analysis: Analysis::of(&experiment, duration),
         at_most,
     })
 }
@@ -123,7 +120,7 @@ impl Outside {
             .analysis
             .resources
             .iter()
-            .filter(|resource| matches!(resource.finding, Finding::Leak | Finding::Pegged))
+            .filter(|resource| matches!(resource.finding, Finding::Leak | Finding::Saturated))
             .map(|resource| resource.resource.name.as_str())
             .collect();
         let found = if suspects.is_empty() {
@@ -191,13 +188,13 @@ mod tests {
         let readings = |count: i64| vec![Reading::Count(count); tracked.len()];
         let mut experiment = Experiment::new(design, readings(count)).expect("a design");
         while experiment.pairs() < 47 {
-            if experiment.next_block() == Block::Treated {
+            if experiment.next_block() == Block::Treatment {
                 count += leak;
             }
             experiment.record(readings(count));
         }
         Outside {
-            analysis: Analysis::of(&experiment, Conduct::default()),
+            analysis: Analysis::of(&experiment, Duration::ZERO),
             at_most: Some(50),
         }
     }

@@ -55,7 +55,7 @@ pub(super) struct Look {
 impl Look {
     /// Whether a resource stands at its ceiling.
     pub(super) fn pegged(&self) -> bool {
-        self.readings.contains(&Reading::Pegged)
+        self.readings.contains(&Reading::Saturated)
     }
 }
 

@@ -3,7 +3,8 @@
 use checks::Row;
 use comfy_table::Cell;
 use leak_test::{
-    Analysis, Conclusion, CountRule, Difference, ExactConclusion, Finding, ResourceAnalysis, Verdict, figure,
+    Analysis, Conclusion, CountRule, CountTestConclusion, Difference, Finding, ResourceAnalysis, Verdict,
+    figure,
 };
 use serde_json::{Value, json};
 
@@ -18,7 +19,7 @@ pub(crate) struct Outcome {
     pub(crate) verdict: Verdict,
     /// Begins with the verdict's word.
     pub(crate) sentence: String,
-    exact: ExactConclusion,
+    exact: CountTestConclusion,
     /// Absent where the exact tier decided, or the live one had no time to begin.
     live: Option<Conclusion>,
     trials: Vec<Trial>,
@@ -26,7 +27,7 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     /// What the exact tier says by itself: anything but clean ends a run.
-    pub(super) fn of_exact(exact: ExactConclusion) -> Self {
+    pub(super) fn of_exact(exact: CountTestConclusion) -> Self {
         Self {
             verdict: exact.verdict,
             sentence: exact.sentence.clone(),
@@ -37,7 +38,7 @@ impl Outcome {
     }
 
     /// After an exact tier that was clean, what the live one says.
-    pub(super) fn of_both(exact: ExactConclusion, live: Live) -> Self {
+    pub(super) fn of_both(exact: CountTestConclusion, live: Live) -> Self {
         let Live {
             first,
             second,
@@ -49,7 +50,7 @@ impl Outcome {
         }
         let conclusion = first.as_ref().map(|first| {
             let second = second.as_ref().map(|second| second.analysis.clone());
-            Conclusion::draw(first.analysis.clone(), second, exact.control.clone())
+            Conclusion::from_experiments(first.analysis.clone(), second, exact.control.clone())
         });
         let (verdict, sentence) = overall(conclusion.as_ref(), &caveats, interrupted);
         Self {
@@ -71,7 +72,7 @@ impl Outcome {
                 Difference::Leak { per_operation } | Difference::OverRelease { per_operation } => {
                     (json!(per_operation), None)
                 }
-                Difference::Pegged => (json!("beyond counting"), None),
+                Difference::Saturated => (json!("beyond counting"), None),
                 Difference::NotJudged { reason } => (Value::Null, Some(reason)),
             };
             let passed = reason.is_none().then_some(*difference == Difference::Unchanged);
@@ -251,7 +252,7 @@ fn describe_finding(finding: &Finding) -> String {
     match finding {
         Finding::Leak => "leak".to_owned(),
         Finding::OverRelease => "over-release".to_owned(),
-        Finding::Pegged => "at its ceiling".to_owned(),
+        Finding::Saturated => "at its ceiling".to_owned(),
         Finding::RuledOut => "ruled out".to_owned(),
         Finding::Undecided(obstacle) | Finding::NotJudged(obstacle) => obstacle.to_string(),
     }
@@ -271,7 +272,7 @@ fn older_rule(rule: &CountRule) -> String {
 
 #[cfg(test)]
 mod tests {
-    use leak_test::{Comparison, Conduct, Control, Counted, Design, Experiment, Reading, Resource, Seed};
+    use leak_test::{Comparison, Control, Counted, Design, Experiment, Reading, Resource, Seed};
 
     use super::*;
 
@@ -286,8 +287,8 @@ mod tests {
         while experiment.pairs() < 14 {
             experiment.record(vec![Reading::Count(5)]);
         }
-        let analysis = Analysis::of(&experiment, Conduct::default());
-        Conclusion::draw(analysis, None, Control::Found)
+        let analysis = Analysis::of(&experiment, std::time::Duration::ZERO);
+        Conclusion::from_experiments(analysis, None, Control::Found)
     }
 
     #[test]
@@ -328,7 +329,7 @@ mod tests {
         }
     }
 
-    fn exact(after: Reading, control: Control) -> ExactConclusion {
+    fn exact(after: Reading, control: Control) -> CountTestConclusion {
         let counted = Counted {
             resource: Resource::exact("threads", "threads", 0.02),
             before: Reading::Count(5),
@@ -339,7 +340,7 @@ mod tests {
             operations: 10.try_into().expect("not 0"),
             counts: vec![counted],
         };
-        ExactConclusion::draw(comparison, control)
+        CountTestConclusion::from_comparison(comparison, control)
     }
 
     #[test]
@@ -351,7 +352,7 @@ mod tests {
             (Reading::Count(5), Control::Found, [Some(true), Some(true)]),
             (Reading::Count(6), Control::Found, [Some(false), Some(true)]),
             (Reading::Count(4), Control::Found, [Some(false), Some(true)]),
-            (Reading::Pegged, Control::Found, [Some(false), Some(true)]),
+            (Reading::Saturated, Control::Found, [Some(false), Some(true)]),
             (
                 Reading::Missing("no".to_owned()),
                 Control::Found,

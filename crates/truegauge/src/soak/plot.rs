@@ -130,14 +130,14 @@ fn heading(number: usize, trial: &Trial, top: f64) -> Group {
     let key = top + 38.0;
     Group::new()
         .add(text(&what, MARGIN, top + 16.0, "heading"))
-        .add(dot(MARGIN + 4.0, key - 4.0, Block::Treated))
+        .add(dot(MARGIN + 4.0, key - 4.0, Block::Treatment))
         .add(text(
             &format!("after {}s", analysis.operation),
             MARGIN + 14.0,
             key,
             "",
         ))
-        .add(dot(MARGIN + 124.0, key - 4.0, Block::Idle))
+        .add(dot(MARGIN + 124.0, key - 4.0, Block::Control))
         .add(text("after idling", MARGIN + 134.0, key, ""))
         .add(text(
             &format!("leak per {}, with 99 % bounds", analysis.operation),
@@ -158,7 +158,7 @@ fn readings(analysed: &ResourceAnalysis, index: usize, steps: &[Step]) -> Group 
         .filter(|(at, _)| (at / 2).is_multiple_of(thinning))
         .filter_map(|(_, step)| match step.readings[index] {
             Reading::Count(count) => Some((step, count as f64)),
-            Reading::Pegged | Reading::Missing(_) => None,
+            Reading::Saturated | Reading::Missing(_) => None,
         });
     let looks: Vec<(&Step, f64)> = shown.collect();
     if looks.is_empty() {
@@ -279,8 +279,8 @@ fn line(from: (f64, f64), to: (f64, f64), class: &str) -> Line {
 /// Rings around dots, so that looks at the same place are both seen.
 fn dot(x: f64, y: f64, block: Block) -> Circle {
     let radius = match block {
-        Block::Treated => 2.0,
-        Block::Idle => 3.5,
+        Block::Treatment => 2.0,
+        Block::Control => 3.5,
     };
     Circle::new()
         .set("class", super::exact::block_name(block))
@@ -296,7 +296,7 @@ fn rounded(place: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use leak_test::{Analysis, Conduct, Design, Experiment, Resource, Seed};
+    use leak_test::{Analysis, Design, Experiment, Resource, Seed};
 
     use super::super::trial::Facts;
     use super::*;
@@ -317,7 +317,7 @@ mod tests {
         let mut operations = 0;
         while experiment.pairs() < pairs {
             let block = experiment.next_block();
-            operations += if block == Block::Treated { 5 } else { 0 };
+            operations += if block == Block::Treatment { 5 } else { 0 };
             let readings = vec![reading(operations)];
             experiment.record(readings.clone());
             steps.push(Step {
@@ -327,7 +327,7 @@ mod tests {
             });
         }
         Trial {
-            analysis: Analysis::of(&experiment, Conduct::default()),
+            analysis: Analysis::of(&experiment, std::time::Duration::ZERO),
             facts: Facts {
                 block_secs: 1.0,
                 settle_secs: 1.0,
@@ -360,7 +360,7 @@ mod tests {
     #[test]
     fn whatever_was_read_can_be_drawn() {
         for reading in [
-            Reading::Pegged,
+            Reading::Saturated,
             Reading::Missing("gone".to_owned()),
             Reading::Count(i64::MAX),
         ] {

@@ -103,7 +103,7 @@ mod tests {
             ("experiment 1: 0 pairs, 0 samples", "threads unknown")
         );
         while experiment.pairs() < 14 {
-            if experiment.next_block() == Block::Treated {
+            if experiment.next_block() == Block::Treatment {
                 count += 5;
             }
             experiment.record(row(count));

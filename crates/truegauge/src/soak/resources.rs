@@ -202,7 +202,7 @@ pub(crate) fn readings(
 impl Tracked {
     fn reading(&self, offset: Option<i64>, outside: &ResourceCounts, census: &Value) -> Reading {
         if self.stands_at_its_ceiling(outside, census) {
-            return Reading::Pegged;
+            return Reading::Saturated;
         }
         let count = match self.counts(outside, census) {
             (Some(Ok(outside)), Some(Ok(inside))) if Some(inside - outside) != offset => Err(format!(
@@ -372,7 +372,7 @@ mod tests {
     fn ceilings_are_leaks_whatever_the_census_says() {
         assert_eq!(
             read(&descriptors(), &resource_counts(256), &json!({})),
-            Reading::Pegged
+            Reading::Saturated
         );
         let macos = macos();
         let references = macos
@@ -386,7 +386,7 @@ mod tests {
         );
         assert_eq!(
             read(references, &ResourceCounts::default(), &census(1)),
-            Reading::Pegged
+            Reading::Saturated
         );
     }
 

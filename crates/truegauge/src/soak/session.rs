@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use leak_test::{
-    Analysis, Block, Class, Conduct, Design, Estimate, Experiment, MIN_NOISY_MINUTES, MIN_PAIRS, Reading,
-    Resource, Seed,
+    Analysis, Block, Class, Design, Estimate, Experiment, MIN_NOISY_MINUTES, MIN_PAIRS, Reading, Resource,
+    Seed,
 };
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ const PASSING_LEVEL: f64 = 0.002;
 const JUDGES_MEMORY: Duration = Duration::from_secs(60 * MIN_NOISY_MINUTES);
 
 /// Blocks before the first that counts, as they will come.
-const PRACTICE: [Block; 4] = [Block::Treated, Block::Idle, Block::Treated, Block::Idle];
+const PRACTICE: [Block; 4] = [Block::Treatment, Block::Control, Block::Treatment, Block::Control];
 
 /// Tokio ends a thread of its blocking pool that has had nothing to do for 10 s. Something to do comes more often, so that
 /// no thread comes or goes in a block.
@@ -62,16 +62,9 @@ pub(super) struct Course {
 }
 
 impl Course {
-    fn conduct(&self) -> Conduct {
-        Conduct {
-            duration: self.duration,
-            disturbances: Vec::new(),
-        }
-    }
-
     pub(super) fn judged(self) -> Trial {
         Trial {
-            analysis: Analysis::of(&self.experiment, self.conduct()),
+            analysis: Analysis::of(&self.experiment, self.duration),
             facts: self.facts,
             steps: self.steps,
         }
@@ -80,8 +73,8 @@ impl Course {
     fn record(&mut self, block: Block, readings: Vec<Reading>) {
         let before = self.steps.last().map_or(0, |step| step.operations);
         let performed = match block {
-            Block::Treated => u64::from(self.facts.operations_per_block),
-            Block::Idle => 0,
+            Block::Treatment => u64::from(self.facts.operations_per_block),
+            Block::Control => 0,
         };
         self.experiment.record(readings.clone());
         self.steps.push(Step {
@@ -273,7 +266,10 @@ impl<'a, 'b> Session<'a, 'b> {
         for block in PRACTICE {
             (_, begins) = self.block(client, &looker, &pace, block, begins)?;
         }
-        let practised = PRACTICE.iter().filter(|block| **block == Block::Treated).count() as u64;
+        let practised = PRACTICE
+            .iter()
+            .filter(|block| **block == Block::Treatment)
+            .count() as u64;
         let operations = u64::from(first + trials) + practised * u64::from(pace.operations.get());
         Ok((looker, pace, operations))
     }
@@ -290,8 +286,8 @@ impl<'a, 'b> Session<'a, 'b> {
         let operations = pace.operations.get();
         self.accompany(client, COMPANIONS)?;
         match block {
-            Block::Treated => self.ask(|session| session.operate(client, operations))?,
-            Block::Idle => self.idle(client, pace)?,
+            Block::Treatment => self.ask(|session| session.operate(client, operations))?,
+            Block::Control => self.idle(client, pace)?,
         }
         self.accompany(client, 0)?;
         let read_at = (begins + pace.block).max(Instant::now() + pace.settle);
@@ -423,5 +419,5 @@ fn suspicious(course: &Course, estimates: &[Option<Estimate>]) -> bool {
     };
     course.experiment.pairs() >= MIN_PAIRS
         && resources.iter().zip(estimates).any(striking)
-        && Analysis::of(&course.experiment, course.conduct()).needs_confirmation()
+        && Analysis::of(&course.experiment, course.duration).needs_confirmation()
 }
