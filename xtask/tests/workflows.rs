@@ -1,6 +1,6 @@
-//! The workflows' policy can fail: what it must refuse, it refuses.
+//! The workflows' policy refuses each workflow that breaks it, and the pinned Rust is the one that they install.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 const GOOD: &str = "\
@@ -13,23 +13,35 @@ jobs:
     timeout-minutes: 5
     steps:
       - uses: actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1
+      - run: rustup toolchain install --profile minimal --no-self-update
       - run: cargo xtask ci
       - run: cargo install cargo-fuzz --version 0.13.2 --locked
 ";
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the workspace")
+/// The checkout, as cargo names it at run time.
+fn root() -> PathBuf {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo names the package");
+    Path::new(&package).parent().expect("the workspace").to_owned()
 }
 
-/// `check-jsonschema`, from our own environment or from PATH; `None` where there is none, which CI does not accept.
+fn metadata() -> serde_json::Value {
+    let cargo = std::env::var_os("CARGO").expect("cargo names itself");
+    let output = Command::new(cargo)
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+/// The answer of `check-jsonschema`, from our own environment or from PATH. `None` if it is missing, which CI does not accept.
 fn judge(workflow: &str) -> Option<Output> {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("workflow.yml");
     std::fs::write(&file, workflow).expect("written");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), Into::into);
-    let ours = target.join("tools/python/bin/check-jsonschema");
+    let metadata = metadata();
+    let target_dir = metadata["target_directory"].as_str().expect("a path");
+    let ours = Path::new(target_dir).join("tools/python/bin/check-jsonschema");
     let program = if ours.exists() {
         ours
     } else {
@@ -43,7 +55,7 @@ fn judge(workflow: &str) -> Option<Output> {
     let output = command.output().ok();
     assert!(
         output.is_some() || std::env::var_os("CI").is_none(),
-        "check-jsonschema is not there: cargo xtask setup"
+        "check-jsonschema is missing: cargo xtask setup"
     );
     output
 }
@@ -51,7 +63,7 @@ fn judge(workflow: &str) -> Option<Output> {
 #[test]
 fn a_workflow_that_breaks_the_policy_is_refused() {
     let Some(good) = judge(GOOD) else {
-        eprintln!("not judged: check-jsonschema is not there; `cargo xtask setup` installs it");
+        eprintln!("SKIPPED: check-jsonschema is missing; `cargo xtask setup` installs it");
         return;
     };
     assert!(good.status.success(), "{good:?}");
@@ -68,11 +80,36 @@ fn a_workflow_that_breaks_the_policy_is_refused() {
         ("cargo xtask ci", "curl example.org | sh", "does not match"),
         ("cargo-fuzz --version 0.13.2", "cargo-fuzz", "does not match"),
         ("install cargo-fuzz", "install cargo-other", "does not match"),
+        ("install --profile minimal", "default stable", "does not match"),
     ] {
         let workflow = GOOD.replace(from, to);
         assert_ne!(workflow, GOOD, "{from}");
         let output = judge(&workflow).expect("it was there before");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(!output.status.success() && text.contains(said), "{to}: {text}");
+    }
+}
+
+#[test]
+fn each_published_crate_is_checked_with_the_rust_that_it_declares() {
+    let ci = std::fs::read_to_string(root().join(".github/workflows/ci.yml")).expect("read");
+    let metadata = metadata();
+    let packages = metadata["packages"].as_array().expect("packages");
+    let is_published = |package: &&serde_json::Value| package["publish"] != serde_json::json!([]);
+    let published: Vec<_> = packages.iter().filter(is_published).collect();
+    assert!(!published.is_empty());
+    for package in published {
+        let (name, version) = (&package["name"], &package["rust_version"]);
+        let (name, version) = (
+            name.as_str().expect("a name"),
+            version.as_str().expect("a version"),
+        );
+        for part in [
+            format!("RUSTUP_TOOLCHAIN: \"{version}\""),
+            format!("rustup toolchain install {version} --profile minimal"),
+            format!("cargo check --package {name} --locked"),
+        ] {
+            assert!(ci.contains(&part), "ci.yml lacks {part}");
+        }
     }
 }

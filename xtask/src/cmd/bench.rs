@@ -1,14 +1,16 @@
-use anyhow::{Context, Result};
-use xshell::{Shell, cmd};
+use std::process::Stdio;
 
+use anyhow::{Result, bail};
+
+use crate::cargo;
+use crate::checkout::Checkout;
+use crate::console;
 use crate::exit::Exit;
-use crate::marked::Marked;
-use crate::present::steps::say;
-use crate::workspace;
+use crate::generated_section::GeneratedSection;
 
-/// Measure what a sample costs and how far it is off, beside others, and write the tables into docs/performance.md.
+/// Measure the cost and the error of a sample next to other crates, and write the tables into docs/performance.md.
 ///
-/// Linux alone. It takes some ten minutes, and a machine that does nothing else meanwhile.
+/// Linux alone. It takes some ten minutes, and needs a machine that is otherwise idle.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Print the tables, and leave the page as it is
@@ -16,32 +18,36 @@ pub(crate) struct Args {
     print: bool,
 }
 
-const TABLES: Marked = Marked {
+const TABLES: GeneratedSection = GeneratedSection {
+    page: "docs/performance.md",
     begin: "<!-- bench: begin (written by `cargo xtask bench`) -->\n",
     end: "<!-- bench: end -->\n",
 };
 
-pub(crate) fn run(args: &Args) -> Result<Exit> {
-    let sh = Shell::new()?;
-    sh.change_dir(workspace::root());
-    let cargo = workspace::cargo();
-    let tables = cmd!(
-        sh,
-        "{cargo} run --release --locked --package bench --features peers"
-    )
-    .read()?;
-    if args.print {
-        println!("{tables}");
-        return Ok(Exit::Pass);
+pub(crate) fn run(args: &Args, checkout: &Checkout) -> Result<Exit> {
+    let mut command = cargo::command(checkout);
+    command
+        .args([
+            "run",
+            "--release",
+            "--locked",
+            "--package",
+            "bench",
+            "--features",
+            "peers",
+        ])
+        .stderr(Stdio::inherit());
+    console::running(checkout, &command);
+    let output = cargo::started(command.output())?;
+    if !output.status.success() {
+        bail!("the benchmark ended with {}", output.status);
     }
-    let page = workspace::root().join("docs/performance.md");
-    let shown = workspace::shown(&page);
-    let old = std::fs::read_to_string(&page).with_context(|| format!("cannot read {shown}"))?;
-    let new = TABLES
-        .with(&old, &tables)
-        .with_context(|| format!("{shown} has lost its markers"))?;
-    std::fs::write(&page, new).with_context(|| format!("cannot write {shown}"))?;
-    say(&format!("written to {shown}"));
+    let tables = String::from_utf8(output.stdout)?;
+    if args.print {
+        print!("{tables}");
+    } else {
+        TABLES.write(checkout, &tables)?;
+    }
     Ok(Exit::Pass)
 }
 
@@ -51,9 +57,8 @@ mod tests {
 
     #[test]
     fn the_page_has_the_markers_and_tables_of_a_full_run() {
-        let page = workspace::root().join("docs/performance.md");
-        let page = std::fs::read_to_string(page).expect("docs/performance.md");
-        assert!(TABLES.with(&page, "").is_some(), "it has markers");
+        let checkout = Checkout::find().expect("a checkout");
+        let (page, _) = TABLES.update(&checkout, "").expect("it has markers");
         for part in [
             "| 10000 threads |",
             "shakenfist-spice-renderer 0.3.0",

@@ -5,36 +5,37 @@ use anstream::{eprintln, println};
 use anyhow::Result;
 use xshell::Shell;
 
-use crate::darwin::executables::{Examined, SAMPLER, linked};
-use crate::darwin::toolchain::{LINTED, Toolchain, local_directories};
+use crate::cargo::Artifacts;
+use crate::checkout::Checkout;
+use crate::console::FAILED;
+use crate::darwin::executables::{Examined, SAMPLER};
+use crate::darwin::toolchain::{LINTED, Toolchain};
 use crate::darwin::{APPLE_SILICON, INTEL, OLDEST_MACOS, Target};
 use crate::exit::Exit;
-use crate::present::FAILED;
 use crate::tools;
-use crate::workspace;
 
-/// Check the macOS build without a Mac: link its test executables, read what they import, lint everything.
+/// Check the macOS build without a Mac: link its test executables, read their imports, lint everything.
 ///
-/// Links the test executables of the packages without C code for Apple Silicon and Intel; reads from each which macOS it
-/// needs and which calls to the kernel it imports, beside those that the metrics backend must make; then runs clippy over
-/// the whole workspace for Apple Silicon. Nothing is run: whether the figures are true, only `cargo xtask verify` on a
-/// Mac can tell (docs/cross-build.md).
+/// Links the test executables of the packages without C code for Apple Silicon and Intel. Reads from each which macOS it needs
+/// and which kernel calls it imports, next to those that the sampler must make. Then runs clippy over the whole workspace for
+/// Apple Silicon. Nothing is executed: only `cargo xtask verify` on a Mac can tell whether the figures are true
+/// (docs/cross-build.md).
 ///
-/// On Linux it needs what `cargo xtask setup` installs; on a Mac it uses the system's own tools. The first run compiles
-/// the client's C and C++ libraries, for minutes; later ones take seconds.
+/// On Linux it needs the tools that `cargo xtask setup` installs; on a Mac it uses the system's own. The first run compiles the
+/// client's C and C++ libraries, for minutes; later ones take seconds.
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
-/// What is linked for.
+/// The targets that the tests are linked for.
 const TARGETS: [&Target; 2] = [&APPLE_SILICON, &INTEL];
 
-/// Packages whose tests link without a Mac: no C code, no framework.
-const PACKAGES: &[&str] = &[SAMPLER, "mach-model", "verdict"];
+/// Packages whose tests link without a Mac: they contain no C code, and use no framework.
+const PACKAGES: &[&str] = &[SAMPLER, "mach-model", "leak-test"];
 
-pub(crate) fn run(_: Args) -> Result<Exit> {
+pub(crate) fn run(_: &Args, checkout: &Checkout) -> Result<Exit> {
     let begun = Instant::now();
-    let sh = tools::shell()?;
-    let toolchain = Toolchain::prepare(&sh)?;
+    let sh = tools::shell(checkout)?;
+    let toolchain = Toolchain::prepare(&sh, checkout)?;
     for target in TARGETS {
         toolchain.probe_linker(&sh, target)?;
     }
@@ -44,7 +45,7 @@ pub(crate) fn run(_: Args) -> Result<Exit> {
         .iter()
         .map(|target| {
             Step::run(format!("link for {}", target.triple), || {
-                link(&sh, &toolchain, target)
+                link(&sh, &toolchain, target, checkout)
             })
         })
         .collect();
@@ -52,20 +53,16 @@ pub(crate) fn run(_: Args) -> Result<Exit> {
         lint(&sh, &toolchain)
     }));
 
-    steps.iter().for_each(print);
+    steps.iter().for_each(|step| print(step, checkout));
     let failures: Vec<&Failure> = steps.iter().flat_map(|step| &step.found.failures).collect();
     for Failure { what, remedy } in &failures {
         println!("{FAILED}FAIL{FAILED:#} {what}\n    remedy: {remedy}");
     }
     println!("{}", conclusion(&steps, begun.elapsed()));
-    Ok(if failures.is_empty() {
-        Exit::Pass
-    } else {
-        Exit::Fail
-    })
+    Ok(Exit::passed(failures.is_empty()))
 }
 
-/// One thing that was done.
+/// One step that has run.
 struct Step {
     name: String,
     took: Duration,
@@ -104,7 +101,7 @@ impl Findings {
 }
 
 /// Links the test executables for a target, and examines each.
-fn link(sh: &Shell, toolchain: &Toolchain, target: &Target) -> Findings {
+fn link(sh: &Shell, toolchain: &Toolchain, target: &Target, checkout: &Checkout) -> Findings {
     let mut found = Findings::default();
     let command = toolchain.cargo_test_executables(sh, target, PACKAGES);
     eprintln!("$ {command}");
@@ -114,30 +111,33 @@ fn link(sh: &Shell, toolchain: &Toolchain, target: &Target) -> Findings {
                 "the tests do not build for {}; cargo's messages are above",
                 target.triple
             ),
-            "mend what the compiler or the linker names",
+            "fix what the compiler or the linker names",
         );
         return found;
     };
-    let local = local_directories();
-    for linked in linked(&messages) {
-        match Examined::read(linked, target, &local) {
+    let local = toolchain.local_directories();
+    for executable in Artifacts::read(&messages).into_sorted() {
+        match Examined::read(executable, target, &local) {
             Ok(examined) => {
                 for fault in &examined.faults {
                     found.fail(
-                        format!("{} {fault}", workspace::shown(&examined.linked.path)),
-                        "the calls that the backend makes are listed in xtask/src/darwin/calls.rs; the version is rustc's own \
-                         unless MACOSX_DEPLOYMENT_TARGET is set",
+                        format!("{} {fault}", checkout.shorten(&examined.executable.path)),
+                        "xtask/src/darwin/calls.rs lists the calls of the backend; the version is rustc's own unless \
+                         MACOSX_DEPLOYMENT_TARGET is set",
                     );
                 }
                 found.examined.push(examined);
             }
-            Err(error) => found.fail(format!("{error:#}"), "look at what the linker has written"),
+            Err(error) => found.fail(
+                format!("{error:#}"),
+                "inspect the file: the linker has written no program",
+            ),
         }
     }
     if !found.examined.iter().any(Examined::samples) {
         found.fail(
             format!("no executable of {SAMPLER} for {} was judged", target.triple),
-            "PACKAGES in xtask/src/cmd/check_macos.rs says what is linked",
+            "PACKAGES in xtask/src/cmd/check_macos.rs lists the packages",
         );
     }
     found
@@ -149,18 +149,18 @@ fn lint(sh: &Shell, toolchain: &Toolchain) -> Findings {
     if toolchain.cargo_clippy(sh).run().is_err() {
         found.fail(
             format!("clippy for {}; its messages are above", LINTED.triple),
-            "mend what it names; `#[expect(…, reason = …)]` where it is wrong",
+            "fix each finding; `#[expect(…, reason = …)]` where clippy is wrong",
         );
     }
     found
 }
 
-/// What a step did and found.
-fn print(step: &Step) {
+/// Prints the findings of a step.
+fn print(step: &Step, checkout: &Checkout) {
     let word = if step.passed() { "passed" } else { "failed" };
     println!("{}: {word} in {:.0?}", step.name, step.took);
     for examined in &step.found.examined {
-        println!("{}", described(examined));
+        println!("{}", described(examined, checkout));
     }
     let imported: BTreeSet<&str> = step
         .found
@@ -174,10 +174,10 @@ fn print(step: &Step) {
     }
 }
 
-/// An executable: where it is, what it needs, what it calls.
-fn described(examined: &Examined) -> String {
+/// An executable's path, the macOS that it needs, and its imports.
+fn described(examined: &Examined, checkout: &Checkout) -> String {
     let Examined {
-        linked,
+        executable,
         minimum_macos,
         calls,
         local_paths,
@@ -188,21 +188,24 @@ fn described(examined: &Examined) -> String {
         let (present, missing) = (calls.present.len(), calls.missing.len());
         needs += &format!(", imports {present} of {} kernel calls", present + missing);
     }
-    let mut text = format!("  {}\n    {linked}: {needs}", workspace::shown(&linked.path));
+    let mut text = format!(
+        "  {}\n    {executable}: {needs}",
+        checkout.shorten(&executable.path)
+    );
     if !calls.others.is_empty() {
         text += &format!(
-            "\n    imports Mach calls that the table has not: {}",
+            "\n    imports Mach calls that are not in the table: {}",
             calls.others.join(", ")
         );
     }
     if !local_paths.is_empty() {
         let paths: Vec<&str> = local_paths.iter().map(String::as_str).collect();
-        text += &format!("\n    holds paths of this machine: {}", paths.join(", "));
+        text += &format!("\n    contains paths of this machine: {}", paths.join(", "));
     }
     text
 }
 
-/// The last line; it begins with the verdict's word.
+/// The last line, which begins with PASS or FAIL.
 fn conclusion(steps: &[Step], took: Duration) -> String {
     let executables: usize = steps.iter().map(|step| step.found.examined.len()).sum();
     let passed = steps.iter().filter(|step| step.passed()).count();

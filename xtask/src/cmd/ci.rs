@@ -1,27 +1,28 @@
 use std::collections::VecDeque;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
 
 use anstream::eprintln;
 use anyhow::{Result, bail};
-use xshell::{Cmd, Shell};
+use xshell::Shell;
 
+use crate::cargo;
+use crate::checkout::Checkout;
+use crate::console::{self, DIMMED, FAILED};
 use crate::exit::Exit;
-use crate::present::{self, DIMMED, FAILED, steps};
 use crate::tools;
-use crate::workspace;
 
 /// Everything that must pass before a change lands: lint, test, check-macos, verify.
 ///
-/// A failed step does not hide the next: all run, and the failures are repeated last, each with the command that shows
-/// it again and, where nobody was watching a terminal, the end of what it printed.
+/// All steps run, also after one that failed. The failures are repeated last, each with the command that reproduces it and,
+/// without a terminal, the end of its output.
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
-pub(crate) fn run(_: Args) -> Result<Exit> {
-    run_steps(Gate::All, &[])
+pub(crate) fn run(_: &Args, checkout: &Checkout) -> Result<Exit> {
+    run_steps(checkout, Gate::All, &[])
 }
 
 /// Which steps run.
@@ -64,14 +65,14 @@ const STEPS: &[Step] = &[
             "warnings",
         ],
         env: None,
-        remedy: "mend what it names; `#[expect(…, reason = …)]` where it is wrong",
+        remedy: "fix each finding; `#[expect(…, reason = …)]` where clippy is wrong",
     },
     Step {
         name: "docs",
         gate: Gate::Lint,
         command: &["cargo", "doc", "--workspace", "--no-deps", "--locked"],
         env: Some(("RUSTDOCFLAGS", "-D warnings")),
-        remedy: "mend the links and comments that it names",
+        remedy: "fix the links and comments that it names",
     },
     Step {
         name: "dependencies",
@@ -87,22 +88,22 @@ const STEPS: &[Step] = &[
             "sources",
         ],
         env: None,
-        remedy: "deny.toml says what is allowed, and why; `cargo xtask setup` installs cargo-deny",
+        remedy: "deny.toml lists what is allowed, and why; `cargo xtask setup` installs cargo-deny",
     },
-    // shellcheck, where it is there, reads the `run:` lines for actionlint.
+    // actionlint has shellcheck, if it is installed, read the `run:` lines.
     Step {
         name: "workflows: actionlint",
         gate: Gate::Lint,
         command: &["actionlint"],
         env: None,
-        remedy: "mend what it names; `cargo xtask setup` installs it",
+        remedy: "fix each finding; `cargo xtask setup` installs it",
     },
     Step {
         name: "workflows: zizmor",
         gate: Gate::Lint,
         command: &["zizmor", "--offline", "--quiet", ".github/workflows"],
         env: None,
-        remedy: "mend what it names; its audits are explained on docs.zizmor.sh",
+        remedy: "fix each finding; docs.zizmor.sh explains the audits",
     },
     Step {
         name: "workflows: schema",
@@ -113,7 +114,7 @@ const STEPS: &[Step] = &[
             "check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml",
         ],
         env: None,
-        remedy: "mend what it names",
+        remedy: "fix each finding",
     },
     Step {
         name: "workflows: policy",
@@ -124,68 +125,65 @@ const STEPS: &[Step] = &[
             "check-jsonschema --schemafile .github/workflow-policy.json .github/workflows/*.yml",
         ],
         env: None,
-        remedy: "every job has a timeout, every action a commit, every run line is cargo's or rustup's",
+        remedy: "give every job a timeout and every action a commit; a run line calls cargo or rustup",
     },
     Step {
         name: "tests",
         gate: Gate::Test,
         command: &["cargo", "test", "--workspace", "--locked", "--no-fail-fast"],
         env: None,
-        remedy: "cargo test -p PACKAGE NAME shows one of them again",
+        remedy: "cargo test -p PACKAGE NAME runs one of them again",
     },
     Step {
         name: "selftest",
         gate: Gate::All,
         command: &["cargo", "xtask", "selftest", "--quick"],
         env: None,
-        remedy: "docs/selftest.md tells how defects are seeded; xtask/selftest/catalogue.toml is their table",
+        remedy: "docs/selftest.md tells how defects are seeded; crates/seeded-defects/catalogue.toml is their table",
     },
     Step {
         name: "check-macos",
         gate: Gate::All,
         command: &["cargo", "xtask", "check-macos"],
         env: None,
-        remedy: "docs/cross-build.md tells what is checked; `cargo xtask setup` installs what it needs",
+        remedy: "docs/cross-build.md lists the checks; `cargo xtask setup` installs their tools",
     },
     Step {
         name: "verify",
         gate: Gate::All,
         command: &["cargo", "xtask", "verify"],
         env: None,
-        remedy: "docs/architecture.md tells what the evidence holds",
+        remedy: "docs/architecture.md describes the evidence; docs/troubleshooting.md lists causes",
     },
     Step {
         name: "verify: a real server",
         gate: Gate::All,
         command: &["cargo", "xtask", "verify", "--source", "qemu"],
         env: None,
-        remedy: "`cargo xtask setup` installs QEMU; docs/troubleshooting.md tells what else may lack",
+        remedy: "`cargo xtask setup` installs QEMU; docs/troubleshooting.md lists other causes",
     },
 ];
 
 /// Runs the steps of a gate, with further arguments for each.
-pub(crate) fn run_steps(gate: Gate, passed_on: &[OsString]) -> Result<Exit> {
-    let sh = tools::shell()?;
+pub(crate) fn run_steps(checkout: &Checkout, gate: Gate, passed_on: &[OsString]) -> Result<Exit> {
+    let sh = tools::shell(checkout)?;
     let mut failures = Vec::new();
     let mut ran = 0;
     for step in STEPS.iter().filter(|step| gate == Gate::All || gate == step.gate) {
-        let command = command(&sh, step, passed_on);
-        let shown = step.shown(passed_on);
+        let words = step.words(passed_on);
+        let shown = step.shown(&words);
         let begun = Instant::now();
-        let group = present::group(step.name);
+        let group = console::Group::begin(step.name);
         eprintln!("── {} ──\n{DIMMED}$ {shown}{DIMMED:#}", step.name);
         ran += 1;
+        let mut command = step.command(&sh, &words);
         let outcome = if io::stderr().is_terminal() {
-            command.quiet().run().map_err(|error| vec![error.to_string()])
+            ended(command.status()).map_err(|error| vec![format!("{error:#}")])
         } else {
-            run_keeping_the_end(command.into())
+            run_keeping_the_end(command)
         };
-        eprintln!(
-            "── {}: {} in {:.0?} ──",
-            step.name,
-            if outcome.is_ok() { "passed" } else { "failed" },
-            begun.elapsed()
-        );
+        let word = if outcome.is_ok() { "passed" } else { "failed" };
+        eprintln!("── {}: {word} in {:.0?} ──", step.name, begun.elapsed());
         drop(group);
         if let Err(end) = outcome {
             failures.push((step, shown, end));
@@ -201,17 +199,21 @@ pub(crate) fn run_steps(gate: Gate, passed_on: &[OsString]) -> Result<Exit> {
         );
     }
     eprintln!("{} of {ran} steps passed", ran - failures.len());
-    Ok(if failures.is_empty() {
-        Exit::Pass
-    } else {
-        Exit::Fail
-    })
+    Ok(Exit::passed(failures.is_empty()))
 }
 
-/// Of a failed step's output so many lines are repeated at the end, where somebody who reads a log looks first.
+fn ended(status: io::Result<ExitStatus>) -> Result<()> {
+    let status = status?;
+    if !status.success() {
+        bail!("it ended with {status}");
+    }
+    Ok(())
+}
+
+/// Lines of a failed step's output that are repeated at the end, where a reader of the log looks first.
 const LAST_LINES: usize = 40;
 
-/// Passes on what a command prints; where it fails, returns the end of that, and how it failed.
+/// Passes on a command's output. If the command fails, returns the end of that output, and how it failed.
 fn run_keeping_the_end(mut command: Command) -> Result<(), Vec<String>> {
     let mut end = VecDeque::new();
     match run_piped(&mut command, &mut end) {
@@ -227,14 +229,10 @@ fn run_piped(command: &mut Command, end: &mut VecDeque<String>) -> Result<()> {
     let (output, input) = io::pipe()?;
     command.stdout(input.try_clone()?).stderr(input);
     let mut child = command.spawn()?;
-    // The command holds the pipe's other end, and it must be closed before the end of the output can come.
+    // The command holds the pipe's other end, which must be closed before the output can end.
     command.stdout(Stdio::null()).stderr(Stdio::null());
     pass_on(output, end)?;
-    let status = child.wait()?;
-    if !status.success() {
-        bail!("it ended with {status}");
-    }
-    Ok(())
+    ended(child.wait())
 }
 
 fn pass_on(output: impl Read, end: &mut VecDeque<String>) -> io::Result<()> {
@@ -252,47 +250,80 @@ fn pass_on(output: impl Read, end: &mut VecDeque<String>) -> io::Result<()> {
 }
 
 impl Step {
-    /// As it would be typed from the checkout.
-    fn shown(&self, passed_on: &[OsString]) -> String {
-        let env = self
-            .env
-            .map(|(name, value)| format!("{name}={}", steps::quoted(OsStr::new(value))));
-        let words = self
+    /// Program and arguments, with further ones at the end. A selection of packages replaces the whole workspace: cargo
+    /// would take `--workspace --package checks` for the workspace.
+    fn words(&self, passed_on: &[OsString]) -> Vec<OsString> {
+        let selects = |argument: &OsString| {
+            let argument = argument.to_string_lossy();
+            argument.starts_with("--package") || (argument.starts_with("-p") && !argument.starts_with("--"))
+        };
+        let options = passed_on.iter().take_while(|argument| *argument != "--");
+        let is_selection = options.into_iter().any(selects);
+        let own = self
             .command
             .iter()
-            .map(OsStr::new)
-            .chain(passed_on.iter().map(OsString::as_os_str));
+            .filter(|word| !is_selection || **word != "--workspace");
+        own.map(OsString::from).chain(passed_on.iter().cloned()).collect()
+    }
+
+    /// The command line as it would be typed from the checkout.
+    fn shown(&self, words: &[OsString]) -> String {
+        let env = self
+            .env
+            .map(|(name, value)| format!("{name}={}", console::quoted(value)));
         env.into_iter()
-            .chain(words.map(steps::quoted))
+            .chain(words.iter().map(console::quoted))
             .collect::<Vec<_>>()
             .join(" ")
     }
-}
 
-fn command<'a>(sh: &'a Shell, step: &Step, passed_on: &[OsString]) -> Cmd<'a> {
-    let program = if step.command[0] == "cargo" {
-        workspace::cargo()
-    } else {
-        step.command[0].into()
-    };
-    let mut command = sh.cmd(program).args(&step.command[1..]).args(passed_on);
-    if let Some((name, value)) = step.env {
-        command = command.env(name, value);
+    fn command(&self, sh: &Shell, words: &[OsString]) -> Command {
+        let program = if words[0] == "cargo" {
+            cargo::program()
+        } else {
+            words[0].clone()
+        };
+        sh.cmd(program).args(&words[1..]).envs(self.env).into()
     }
-    command
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn shown(name: &str, passed_on: &[&str]) -> String {
+        let step = STEPS.iter().find(|step| step.name == name).expect("a step");
+        let passed_on: Vec<OsString> = passed_on.iter().map(OsString::from).collect();
+        step.shown(&step.words(&passed_on))
+    }
+
     #[test]
     fn a_step_is_shown_as_it_would_be_typed() {
-        let docs = STEPS.iter().find(|step| step.name == "docs").expect("a step");
         assert_eq!(
-            docs.shown(&[]),
+            shown("docs", &[]),
             "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked"
         );
+    }
+
+    #[test]
+    fn named_packages_replace_the_workspace() {
+        let test = "cargo test --locked --no-fail-fast";
+        for selection in [
+            &["-p", "checks"][..],
+            &["-pchecks"],
+            &["--package", "checks"],
+            &["--package=checks"],
+        ] {
+            assert_eq!(
+                shown("tests", selection),
+                format!("{test} {}", selection.join(" "))
+            );
+        }
+        let test = "cargo test --workspace --locked --no-fail-fast";
+        assert_eq!(shown("tests", &[]), test);
+        for others in [&["--jobs", "1"][..], &["--", "-p"]] {
+            assert_eq!(shown("tests", others), format!("{test} {}", others.join(" ")));
+        }
     }
 
     #[test]

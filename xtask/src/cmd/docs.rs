@@ -1,89 +1,92 @@
-use std::fs::File;
-use std::path::Path;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anstream::println;
 use anstyle_svg::Term;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::exit::{Exit, Stop};
-use crate::present::files;
+use crate::cargo;
+use crate::checkout::Checkout;
+use crate::exit::Exit;
 use crate::tools;
-use crate::workspace;
 
 /// Make the pictures in docs/ again: a run of verify on the terminal, and its page in a browser.
 ///
-/// Runs `cargo xtask verify`, which takes what it takes, and a headless browser (`cargo xtask setup` installs one). Look at
-/// the pictures before they are committed: they show this machine.
+/// Runs `cargo xtask verify` and a headless browser, which `cargo xtask setup` installs. Look at the pictures before you commit
+/// them: they show this machine.
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
-/// Of the page: its beginning, as a reader's window shows it.
-const WINDOW: &str = "1180,900";
+/// A reader's window, which shows the beginning of the page.
+const WINDOW_SIZE: &str = "1180,900";
 
-pub(crate) fn run(_: Args) -> Result<Exit> {
-    let docs = workspace::root().join("docs");
-    let dir = tempfile::tempdir().context("cannot make a directory")?;
-    let said = verify(dir.path())?;
+pub(crate) fn run(_: &Args, checkout: &Checkout) -> Result<Exit> {
+    let docs = checkout.root().join("docs");
+    let dir = checkout.target_dir()?.join("docs");
+    if dir.exists() {
+        fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    }
+    fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let output = verify(checkout, &dir)?;
     let picture = docs.join("verify.svg");
-    files::write_text(&picture, &Term::new().min_width_px(0).render_svg(&said))?;
-    println!("{}", workspace::shown(&picture));
+    fs::write(&picture, Term::new().min_width_px(0).render_svg(&output))
+        .with_context(|| format!("cannot write {}", picture.display()))?;
+    println!("{}", checkout.shorten(&picture));
     let picture = docs.join("report.png");
-    photograph(&newest_run(dir.path())?.join("report.html"), &picture)?;
-    println!("{}", workspace::shown(&picture));
+    photograph(&newest_run(&dir)?.join("report.html"), &dir, &picture)?;
+    println!("{}", checkout.shorten(&picture));
     Ok(Exit::Pass)
 }
 
-/// Everything that a run says, as on a terminal.
-fn verify(out: &Path) -> Result<String> {
-    let log = out.join("said");
+/// The output of a run, as on a terminal.
+fn verify(checkout: &Checkout, dir: &Path) -> Result<String> {
+    let log = dir.join("output");
     let file = File::create(&log)?;
-    let arguments = ["verify", "--out"];
-    let status = Command::new(std::env::current_exe()?)
-        .args(arguments)
-        .arg(out.join("runs"))
+    let mut command = cargo::command(checkout);
+    command
+        .args(["xtask", "verify", "--out"])
+        .arg(dir.join("runs"))
         .env("CLICOLOR_FORCE", "1")
         .env_remove("GITHUB_ACTIONS")
-        .stdin(Stdio::null())
         .stdout(file.try_clone()?)
-        .stderr(file)
-        .status()?;
-    let said = std::fs::read_to_string(&log)?;
+        .stderr(file);
+    let status = cargo::started(command.status())?;
+    let output = fs::read_to_string(&log)?;
     if !status.success() {
-        return Err(Stop::Environment(format!(
-            "verify ended with {status}, and is no picture to show:\n{said}"
-        ))
-        .into());
+        bail!("verify ended with {status}, which makes no picture:\n{output}");
     }
-    Ok(portrayed(&said, out))
+    Ok(as_typed(&output, dir, checkout.target_dir()?))
 }
 
-/// As if it had been typed without options, in a checkout without settings.
-fn portrayed(said: &str, out: &Path) -> String {
-    let runs = out.join("runs").display().to_string();
-    let target = workspace::target_dir().display().to_string();
-    let said = said
+/// The output as if the command had been typed without options, in a checkout without settings, and built before.
+fn as_typed(output: &str, dir: &Path, target_dir: &Path) -> String {
+    let runs = dir.join("runs").display().to_string();
+    let output = output
         .replace(&format!("cargo xtask verify --out {runs}"), "cargo xtask verify")
         .replace(&runs, "target/verify")
-        .replace(&target, "target");
-    // How long cargo took to find that there was nothing to do.
-    let lines = said.lines().filter(|line| !line.contains("Finished"));
-    let lines: Vec<&str> = std::iter::once("$ cargo xtask verify").chain(lines).collect();
-    lines.join("\n")
+        .replace(&target_dir.display().to_string(), "target");
+    let is_build = |line: &&str| {
+        ["cargo build ", "Compiling ", "Finished ", "Running ", "Blocking "]
+            .iter()
+            .any(|word| line.contains(word))
+    };
+    let lines = output.lines().filter(|line| !is_build(line));
+    std::iter::once("$ cargo xtask verify")
+        .chain(lines)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
-fn newest_run(out: &Path) -> Result<std::path::PathBuf> {
-    let runs = std::fs::read_dir(out.join("runs"))?;
+fn newest_run(dir: &Path) -> Result<PathBuf> {
+    let runs = fs::read_dir(dir.join("runs"))?;
     let newest = runs.map_while(Result::ok).map(|entry| entry.path()).max();
     newest.context("verify left no run")
 }
 
-fn photograph(page: &Path, picture: &Path) -> Result<()> {
-    let browser = tools::browser().ok_or_else(|| {
-        Stop::Environment("there is no browser to show the page in: cargo xtask setup".to_owned())
-    })?;
-    let profile = tempfile::tempdir().context("cannot make a directory")?;
-    let shot = profile.path().join("page.png");
+fn photograph(page: &Path, dir: &Path, picture: &Path) -> Result<()> {
+    let browser = tools::browser().context("no browser can show the page: cargo xtask setup")?;
+    let shot = dir.join("page.png");
     let output = Command::new(browser)
         .args([
             "--headless",
@@ -92,10 +95,11 @@ fn photograph(page: &Path, picture: &Path) -> Result<()> {
             "--no-first-run",
             "--no-sandbox",
         ])
-        .arg(format!("--window-size={WINDOW}"))
-        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .arg(format!("--window-size={WINDOW_SIZE}"))
+        .arg(format!("--user-data-dir={}", dir.join("browser").display()))
         .arg(format!("--screenshot={}", shot.display()))
         .arg(format!("file://{}", page.display()))
+        .stdin(Stdio::null())
         .output()
         .with_context(|| format!("cannot start {browser}"))?;
     ensure!(
@@ -103,7 +107,7 @@ fn photograph(page: &Path, picture: &Path) -> Result<()> {
         "{browser} took no picture: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    std::fs::copy(&shot, picture).with_context(|| format!("cannot write {}", picture.display()))?;
+    fs::copy(&shot, picture).with_context(|| format!("cannot write {}", picture.display()))?;
     Ok(())
 }
 
@@ -112,17 +116,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_shows_what_anybody_would_see() {
-        let target = workspace::target_dir();
-        let said = format!(
-            "$ {0}/debug/client\n    Finished `dev` profile\npage: /tmp/x/runs/R/report.html\nsee it again: cargo xtask verify --out \
-             /tmp/x/runs\nPASS: 93 passed",
-            target.display()
-        );
+    fn a_picture_shows_neither_this_machine_nor_the_build() {
+        let output = "$ cargo build --locked --package truegauge\n   Compiling checks v0.1.0\n    Finished `dev` profile\n\
+                      $ /x/target/debug/client\npage: /x/target/docs/runs/R/report.html\n\
+                      reproduce with: cargo xtask verify --out /x/target/docs/runs\nPASS: 93 passed";
         assert_eq!(
-            portrayed(&said, Path::new("/tmp/x")),
-            "$ cargo xtask verify\n$ target/debug/client\npage: target/verify/R/report.html\nsee it again: cargo xtask verify\n\
-             PASS: 93 passed"
+            as_typed(output, Path::new("/x/target/docs"), Path::new("/x/target")),
+            "$ cargo xtask verify\n$ target/debug/client\npage: target/verify/R/report.html\n\
+             reproduce with: cargo xtask verify\nPASS: 93 passed"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! One command, one file: its `Args` are its help.
+//! The chores: one command, one file. The `Args` of each are its help.
 
 pub(crate) mod bench;
 pub(crate) mod build;
@@ -11,10 +11,5 @@ pub(crate) mod mutants;
 pub(crate) mod sanitize;
 pub(crate) mod selftest;
 pub(crate) mod setup;
-pub(crate) mod soak;
 pub(crate) mod soak_study;
-pub(crate) mod summary;
 pub(crate) mod test;
-pub(crate) mod verify;
-pub(crate) mod verify_macos;
-pub(crate) mod verify_report;

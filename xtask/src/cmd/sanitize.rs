@@ -1,25 +1,24 @@
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
-use anstream::println;
+use anstream::{eprintln, println};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
-use xshell::{Cmd, Shell, cmd};
+use xshell::{Shell, cmd};
 
+use crate::cargo::{self, Program, programs};
+use crate::checkout::Checkout;
+use crate::console::{self, Group};
 use crate::exit::Exit;
-use crate::present;
-use crate::present::steps::say;
-use crate::workspace;
 
-/// Run the tests of the metrics and of the client under the compiler's sanitizers, with nightly Rust.
+/// Run the tests of the sampler and of the client under the compiler's sanitizers, with nightly Rust.
 ///
-/// `address` finds accesses to memory that is not, or no longer, theirs; `thread` finds data races; `leak` finds memory that
-/// the quiet process of the soak has lost when it ends. Each first finds a seeded fault: a sanitizer that does not work
-/// here is an error, not a pass. Linux alone; `address` and `thread` each take some ten minutes, `thread` builds the
-/// standard library as well.
+/// `address` finds invalid memory accesses, `thread` finds data races, `leak` finds memory that the sampling process still
+/// holds when it ends. Each sanitizer must first find a seeded fault; one that does not is an error, not a pass. Linux alone.
+/// `address` and `thread` take some ten minutes each; `thread` also builds the standard library.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Which ones [default: all]
+    /// Only these sanitizers [default: all]
     #[arg(value_name = "SANITIZER")]
     sanitizers: Vec<Sanitizer>,
 }
@@ -31,20 +30,21 @@ enum Sanitizer {
     Leak,
 }
 
-/// Tests that say nothing under any sanitizer, by parts of their names.
+/// Parts of the names of tests that mean nothing under any sanitizer.
 const SKIPPED: [&str; 5] = [
-    // It makes system calls and allocations of its own.
+    // The sanitizer makes system calls and allocations of its own.
     "budget",
-    // Statistics of soaks on the model: minutes become hours, and there is no unsafe code in them.
+    // Statistics of soaks on the model: minutes become hours, and they contain no unsafe code.
     "macos::tests::leaks",
-    // It wants to be loaded before every other library,
+    // The sanitizer must be loaded before every other library,
     "a_wall_clock_that_jumps",
-    // and /proc to be this process's.
+    // and needs the /proc of its own process.
     "the_proc_of_an_outer_pid_namespace",
     "without_a_proc",
 ];
 
-/// Nor under ThreadSanitizer: it hands signals on when it likes, has a thread of its own, and several times the memory.
+/// Further tests that mean nothing under ThreadSanitizer: it delays signals, has a thread of its own, and takes several times
+/// the memory.
 const SKIPPED_WITH_THREADS: [&str; 6] = [
     "signals_end",
     "a_signal_brings_a_report",
@@ -54,41 +54,45 @@ const SKIPPED_WITH_THREADS: [&str; 6] = [
     "resident_memory_is_that_of_proc_self_status",
 ];
 
-/// For tests of what a process holds: hardly any freed memory is kept from use, and limits of core dumps are left alone.
+/// For tests of the process's own memory: hardly any freed memory is kept from reuse, and core dumps are not touched.
 const OPTIONS: &str = "quarantine_size_mb=4:thread_local_quarantine_size_kb=64:disable_coredump=0";
 
-pub(crate) fn run(args: &Args) -> Result<Exit> {
-    ensure!(
-        cfg!(target_os = "linux"),
-        "the tests are run under sanitizers on Linux"
-    );
-    let nightly = Nightly::find()?;
-    let mut wanted = args.sanitizers.clone();
+/// Requests to the sampling process: samples, threads that start and end, and a count of its resources.
+const REQUESTS: &str = concat!(
+    r#"{"id": 1, "method": "sample", "params": {"count": 500}}"#,
+    "\n",
+    r#"{"id": 2, "method": "thread_churn", "params": {"count": 50}}"#,
+    "\n",
+    r#"{"id": 3, "method": "resource_counts"}"#,
+    "\n"
+);
+
+pub(crate) fn run(args: &Args, checkout: &Checkout) -> Result<Exit> {
+    ensure!(cfg!(target_os = "linux"), "the sanitizers run on Linux");
+    let nightly = Nightly::find(checkout)?;
+    let mut wanted = args.sanitizers.as_slice();
     if wanted.is_empty() {
-        wanted = Sanitizer::value_variants().to_vec();
+        wanted = Sanitizer::value_variants();
     }
     let mut found = Vec::new();
-    for sanitizer in wanted {
-        let _group = present::group(&format!("sanitize: {}", sanitizer.name()));
-        let clean = match sanitizer {
+    for &sanitizer in wanted {
+        let _group = Group::begin(&format!("sanitize: {}", sanitizer.name()));
+        let is_clean = match sanitizer {
             Sanitizer::Address => nightly.tests(sanitizer, "use_after_free", "heap-use-after-free")?,
             Sanitizer::Thread => nightly.tests(sanitizer, "data_race", "data race")?,
-            Sanitizer::Leak => nightly.quiet_process()?,
+            Sanitizer::Leak => nightly.sampling_process()?,
         };
-        if !clean {
+        if !is_clean {
             found.push(sanitizer.name());
         }
     }
     if found.is_empty() {
-        println!("PASS: nothing was found, but for what was seeded");
-        return Ok(Exit::Pass);
+        println!("PASS: the sanitizers found nothing but the seeded faults");
+    } else {
+        let names = found.join(" ");
+        println!("FAIL: {names}; reproduce with: cargo xtask sanitize {names}");
     }
-    println!(
-        "FAIL: {}; see it again: cargo xtask sanitize {}",
-        found.join(", "),
-        found.join(" ")
-    );
-    Ok(Exit::Fail)
+    Ok(Exit::passed(found.is_empty()))
 }
 
 impl Sanitizer {
@@ -103,89 +107,95 @@ impl Sanitizer {
     fn flag(self) -> String {
         format!("-Zsanitizer={}", self.name())
     }
-
-    /// Of a build of this one's own.
-    fn target_dir(self) -> PathBuf {
-        workspace::target_dir().join("sanitize").join(self.name())
-    }
 }
 
 /// The toolchain that has sanitizers.
-struct Nightly {
+struct Nightly<'a> {
+    checkout: &'a Checkout,
     sh: Shell,
     host: String,
 }
 
-impl Nightly {
-    fn find() -> Result<Self> {
+impl<'a> Nightly<'a> {
+    fn find(checkout: &'a Checkout) -> Result<Self> {
         let sh = Shell::new()?;
-        sh.change_dir(workspace::root());
+        sh.change_dir(checkout.root());
         let host = cmd!(sh, "rustup run nightly rustc --print host-tuple")
             .quiet()
             .ignore_stderr()
             .read()
-            .context("there is no nightly Rust: rustup toolchain install nightly --component rust-src")?;
-        // Optimised a little: unoptimised, a sanitizer's checks take five times as long.
-        sh.set_var("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
-        Ok(Self { sh, host })
+            .context("nightly Rust is missing: rustup toolchain install nightly --component rust-src")?;
+        Ok(Self { checkout, sh, host })
     }
 
-    /// Cargo with everything that is for the host, and not for build scripts, sanitized.
-    fn cargo(&self, sanitizer: Sanitizer, what: &[&str]) -> Cmd<'_> {
-        let Self { sh, host } = self;
-        let target_dir = sanitizer.target_dir();
-        // A race in the standard library's own locks is found, or ruled out, only where it is sanitized too.
-        let build_std = (sanitizer == Sanitizer::Thread).then_some("-Zbuild-std");
-        cmd!(sh, "rustup run nightly cargo {what...} {build_std...} --locked --target {host} --target-dir {target_dir}")
+    /// A directory for this sanitizer's build.
+    fn target_dir(&self, sanitizer: Sanitizer) -> Result<PathBuf> {
+        Ok(self
+            .checkout
+            .target_dir()?
+            .join("sanitize")
+            .join(sanitizer.name()))
+    }
+
+    /// Cargo with a sanitizer in all code for the host, and in no build script.
+    fn cargo(&self, sanitizer: Sanitizer, subcommand: &str) -> Result<Command> {
+        let mut command = Command::new("rustup");
+        command
+            .args([
+                "run", "nightly", "cargo", subcommand, "--locked", "--target", &self.host,
+            ])
+            .arg("--target-dir")
+            .arg(self.target_dir(sanitizer)?)
+            .current_dir(self.checkout.root())
             .env("RUSTFLAGS", sanitizer.flag())
+            // Unoptimised, the sanitizers' checks take five times as long.
+            .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
+        if sanitizer == Sanitizer::Thread {
+            // ThreadSanitizer sees the standard library's locks only if they are built with it.
+            command.arg("-Zbuild-std");
+        }
+        Ok(command)
     }
 
-    /// The tests, once the sanitizer has found what is seeded. Whether it found nothing.
+    /// Runs the tests, after the sanitizer has found the seeded fault. Returns whether it found nothing else.
     fn tests(&self, sanitizer: Sanitizer, control: &str, finding: &str) -> Result<bool> {
-        let said = self.control(sanitizer, control)?;
+        let output = self.control(sanitizer, control)?;
         ensure!(
-            said.contains(finding),
-            "the sanitizer does not work here: it did not find the {finding} in xtask/sanitize/{control}.rs, but said: {said}"
+            output.contains(finding),
+            "the sanitizer does not work here: it did not find the {finding} in xtask/sanitize/{control}.rs; it printed: {output}"
         );
-        say(&format!("{control}: found, as it must be"));
-        let what = [
-            "test",
-            "--package",
-            "runtime-metrics",
-            "--package",
-            "headless-client",
-            "--tests",
-            "--no-fail-fast",
-        ];
-        let suppressions = workspace::root()
-            .join("xtask/sanitize/thread-suppressions.txt")
-            .display()
-            .to_string();
+        eprintln!("{control}: found, as it must be");
+        let suppressions = self
+            .checkout
+            .root()
+            .join("xtask/sanitize/thread-suppressions.txt");
         let more: &[&str] = match sanitizer {
             Sanitizer::Thread => &SKIPPED_WITH_THREADS,
             Sanitizer::Address | Sanitizer::Leak => &[],
         };
-        let skipped = SKIPPED.iter().chain(more).flat_map(|name| ["--skip", name]);
-        let tests = self
-            .cargo(sanitizer, &what)
+        let mut tests = self.cargo(sanitizer, "test")?;
+        tests
+            .args(["--package", "runtime-metrics", "--package", "headless-client"])
+            .args(["--tests", "--no-fail-fast", "--"])
+            .args(SKIPPED.iter().chain(more).flat_map(|name| ["--skip", name]))
             .env("ASAN_OPTIONS", OPTIONS)
             .env(
                 "TSAN_OPTIONS",
-                format!("disable_coredump=0:suppressions={suppressions}"),
-            )
-            .arg("--")
-            .args(skipped);
-        Ok(tests.run().is_ok())
+                format!("disable_coredump=0:suppressions={}", suppressions.display()),
+            );
+        console::running(self.checkout, &tests);
+        Ok(tests.status().context("cannot start rustup")?.success())
     }
 
-    /// What a seeded fault's program says.
+    /// The error output of a program with a seeded fault.
     fn control(&self, sanitizer: Sanitizer, name: &str) -> Result<String> {
         let sh = &self.sh;
         let source = Path::new("xtask/sanitize").join(name).with_extension("rs");
-        let program = sanitizer.target_dir().join(name);
-        sh.create_dir(sanitizer.target_dir())?;
+        let target_dir = self.target_dir(sanitizer)?;
+        sh.create_dir(&target_dir)?;
+        let program = target_dir.join(name);
         let flag = sanitizer.flag();
-        // Of the standard library it takes what is there: what is seeded is in the program itself.
+        // The installed standard library will do: the fault is in the program itself.
         cmd!(
             sh,
             "rustup run nightly rustc {flag} -Cunsafe-allow-abi-mismatch=sanitizer -g -o {program} {source}"
@@ -195,36 +205,31 @@ impl Nightly {
         Ok(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
-    /// The quiet process, and before it the same one leaking. Whether the true one ends without a leak.
-    fn quiet_process(&self) -> Result<bool> {
-        let leaky = self.example(
-            "leaky",
-            &["--features", "fault-injection"],
-            Some("memory,units=100"),
-        )?;
+    /// Runs the sampling process, after its leaking variant. Returns whether it ended without a leak.
+    fn sampling_process(&self) -> Result<bool> {
+        let leaking = self.answer_requests(&programs::LEAKING_PROCESS, Some("memory,units=100"))?;
         ensure!(
-            leaky.said.contains("detected memory leaks"),
-            "the sanitizer does not work here: it did not find what the leaky process leaks, but said: {}",
-            leaky.said
+            leaking.stderr.contains("detected memory leaks"),
+            "the sanitizer does not work here: it did not find the leaks of leaking_process; it printed: {}",
+            leaking.stderr
         );
-        say("leaky: found, as it must be");
-        let quiet = self.example("quiet", &[], None)?;
-        if !quiet.clean {
-            say(&quiet.said);
+        eprintln!("leaking_process: found, as it must be");
+        let sampling = self.answer_requests(&programs::SAMPLING_PROCESS, None)?;
+        if !sampling.is_clean {
+            eprintln!("{}", sampling.stderr);
         }
-        Ok(quiet.clean)
+        Ok(sampling.is_clean)
     }
 
-    fn example(&self, name: &str, features: &[&str], fault: Option<&str>) -> Result<Ended> {
-        let what = [
-            &["build", "--package", "runtime-metrics", "--example", name],
-            features,
-        ]
-        .concat();
-        self.cargo(Sanitizer::Leak, &what).run()?;
-        let mut program = OsString::from(Sanitizer::Leak.target_dir());
-        program.push(format!("/{}/debug/examples/{name}", self.host));
-        let mut process = cmd!(self.sh, "{program}").stdin(REQUESTS).ignore_status();
+    fn answer_requests(&self, program: &Program, fault: Option<&str>) -> Result<Ended> {
+        let mut build = self.cargo(Sanitizer::Leak, "build")?;
+        build.args(program.arguments());
+        console::running(self.checkout, &build);
+        build
+            .arg("--message-format=json-render-diagnostics")
+            .stdin(Stdio::null());
+        let path = program.among(&cargo::artifacts(build)?)?;
+        let mut process = cmd!(self.sh, "{path}").stdin(REQUESTS).ignore_status();
         if let Some(fault) = fault {
             process = process.env("RUNTIME_METRICS_FAULT", fault);
         }
@@ -236,26 +241,38 @@ impl Nightly {
             .count();
         ensure!(
             answered == REQUESTS.lines().count(),
-            "the {name} process did not do what it was asked for: {answers}"
+            "{} did not do what was asked of it: {answers}",
+            path.display()
         );
         Ok(Ended {
-            clean: output.status.success(),
-            said: String::from_utf8_lossy(&output.stderr).into_owned(),
+            is_clean: output.status.success(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         })
     }
 }
 
-/// Samples beside threads that are parked and threads that end, and a census.
-const REQUESTS: &str = concat!(
-    r#"{"id": 1, "method": "sample", "params": {"count": 500}}"#,
-    "\n",
-    r#"{"id": 2, "method": "births", "params": {"count": 50}}"#,
-    "\n",
-    r#"{"id": 3, "method": "census"}"#,
-    "\n"
-);
-
 struct Ended {
-    clean: bool,
-    said: String,
+    is_clean: bool,
+    stderr: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A test that is renamed would no longer be skipped.
+    #[test]
+    fn every_skipped_name_is_that_of_a_test() {
+        let sh = Shell::new().expect("a shell");
+        let checkout = Checkout::find().expect("a checkout");
+        sh.change_dir(checkout.root());
+        for name in SKIPPED.iter().chain(&SKIPPED_WITH_THREADS) {
+            let (place, pattern) = match name.strip_prefix("macos::tests::") {
+                Some(module) => ("crates/runtime-metrics/src/macos/tests", format!("mod {module}")),
+                None => ("crates", format!("fn {name}")),
+            };
+            let found = cmd!(sh, "grep --recursive --quiet --include=*.rs {pattern} {place}");
+            assert!(found.quiet().run().is_ok(), "no test is named {name}");
+        }
+    }
 }

@@ -1,25 +1,25 @@
-use std::ffi::OsStr;
-
 use anstream::println;
 use anyhow::Result;
 
+use crate::checkout::Checkout;
+use crate::console;
 use crate::exit::Exit;
-use crate::present::steps;
 use crate::tools::{self, Host, TOOLS};
 
-/// Install what `ci` needs and this machine lacks; name what cannot be installed from here.
+/// Install the tools that `ci` needs and this machine lacks; name those that cannot be installed from here.
 ///
-/// Knows Debian 12, Ubuntu 24.04 and macOS (Homebrew). Elsewhere it names what is missing. A tool is there when it
-/// answers, wherever it lies, and is not older than what is wanted of it.
+/// Knows Debian 12, Ubuntu 24.04 and macOS (Homebrew). On other systems it names the missing tools. A tool counts if it answers,
+/// from any place on PATH, and is not older than required.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only tell what is there and what is missing.
+    /// Only list which tools are installed and which are missing
     #[arg(long)]
     check: bool,
 }
 
-pub(crate) fn run(args: Args) -> Result<Exit> {
-    let sh = tools::shell()?;
+pub(crate) fn run(args: &Args, checkout: &Checkout) -> Result<Exit> {
+    let sh = tools::shell(checkout)?;
+    let environment = tools::python_environment(checkout)?;
     let host = Host::detect();
     let mut missing = 0;
     for tool in TOOLS {
@@ -27,7 +27,7 @@ pub(crate) fn run(args: Args) -> Result<Exit> {
             println!("{:<16} {version}", tool.name);
             continue;
         }
-        let command = tool.install_command(&host);
+        let command = tool.install_command(&host, &environment);
         let installed = match &command {
             Some(command) if !args.check => {
                 println!("{:<16} missing: installing it for {}", tool.name, tool.purpose);
@@ -37,10 +37,7 @@ pub(crate) fn run(args: Args) -> Result<Exit> {
         };
         if !installed {
             missing += 1;
-            let words = command
-                .iter()
-                .flatten()
-                .map(|word| steps::quoted(OsStr::new(word)));
+            let words = command.iter().flatten().map(console::quoted);
             let how = match words.collect::<Vec<_>>().join(" ") {
                 none if none.is_empty() => "see its own documentation".to_owned(),
                 command => command,

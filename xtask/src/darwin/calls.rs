@@ -1,9 +1,9 @@
-//! What the macOS backend asks of the kernel, as its executables must show it.
+//! The kernel calls of the macOS backend, which its executables must import.
 
 use std::collections::BTreeSet;
 
-/// The functions and variables of libSystem that `crates/runtime-metrics/src/macos/xnu.rs` uses. All hang on one table of
-/// functions (`impl Kernel for Xnu`): a program that samples imports every one of them.
+/// The functions and variables of libSystem that `crates/runtime-metrics/src/macos/xnu.rs` uses. One table of functions
+/// (`impl Kernel for Xnu`) names them all, so a program that samples imports every one of them.
 pub(crate) const REQUIRED: &[&str] = &[
     "mach_port_deallocate",
     "mach_port_get_refs",
@@ -19,7 +19,7 @@ pub(crate) const REQUIRED: &[&str] = &[
     "thread_info",
 ];
 
-/// How the names of Mach's calls, and of the calls on processes beside them, begin.
+/// Prefixes of the names of Mach's calls, and of the calls on processes.
 const PREFIXES: &[&str] = &[
     "bootstrap_",
     "host_",
@@ -32,12 +32,12 @@ const PREFIXES: &[&str] = &[
     "vm_",
 ];
 
-/// A program's imports beside what is required.
+/// A program's imports, compared with the required ones.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Calls {
     pub(crate) present: Vec<&'static str>,
     pub(crate) missing: Vec<&'static str>,
-    /// Calls to Mach that nobody requires: what tests use, or what the table above does not know yet.
+    /// Further calls to Mach: of tests, or missing in the table above.
     pub(crate) others: Vec<String>,
 }
 
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn only_mach_calls_that_nobody_requires_are_others() {
+    fn mach_calls_outside_the_table_are_others() {
         let names = imports(&[
             "mach_port_insert_right",
             "malloc",

@@ -1,118 +1,58 @@
-//! Test executables: what cargo linked, and whether each is what a Mac can use.
+//! Judges each test executable that cargo has linked: can a Mac use it?
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use memchr::memmem;
-use serde::Deserialize;
 
 use super::calls::Calls;
 use super::macho::{Program, Version};
 use super::{OLDEST_MACOS, Target};
+use crate::cargo::Artifact;
 
-/// The package whose programs sample.
+/// The package whose executables sample.
 pub(crate) const SAMPLER: &str = "runtime-metrics";
-
-/// One line of `cargo --message-format=json`; other lines lack some of these fields.
-#[derive(Deserialize)]
-struct Artifact {
-    package_id: String,
-    target: CargoTarget,
-    executable: Option<PathBuf>,
-}
-
-#[derive(Deserialize)]
-struct CargoTarget {
-    name: String,
-    kind: Vec<String>,
-}
-
-/// Something that cargo linked.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Linked {
-    package: String,
-    /// `lib`, `test` or `example`.
-    kind: String,
-    name: String,
-    pub(crate) path: PathBuf,
-}
-
-impl fmt::Display for Linked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, {} {}", self.package, self.kind, self.name)
-    }
-}
-
-/// What cargo says that it has linked, in the order of the paths: cargo's own order differs from run to run.
-pub(crate) fn linked(messages: &str) -> Vec<Linked> {
-    let artifacts = messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Artifact>(line).ok());
-    let mut linked: Vec<Linked> = artifacts
-        .filter_map(|artifact| {
-            Some(Linked {
-                package: package_name(&artifact.package_id).to_owned(),
-                kind: artifact.target.kind.join("+"),
-                name: artifact.target.name,
-                path: artifact.executable?,
-            })
-        })
-        .collect();
-    linked.sort_by(|a, b| a.path.cmp(&b.path));
-    linked
-}
-
-/// The name in a package id: `path+file:///crates/runtime-metrics#runtime-metrics@0.1.0`, or `…/crates/verdict#0.1.0` where the
-/// directory has the package's name.
-fn package_name(id: &str) -> &str {
-    let (source, fragment) = id.split_once('#').unwrap_or((id, ""));
-    match fragment.split_once('@') {
-        Some((name, _)) => name,
-        None => source.rsplit('/').next().unwrap_or(source),
-    }
-}
 
 /// An executable that was read.
 pub(crate) struct Examined {
-    pub(crate) linked: Linked,
+    pub(crate) executable: Artifact,
     pub(crate) minimum_macos: Version,
     /// Imports of the calls that the backend needs, and of others to Mach.
     pub(crate) calls: Calls,
-    /// Paths of this machine that stand in it.
+    /// Paths of this machine that the executable contains.
     pub(crate) local_paths: BTreeSet<String>,
     pub(crate) faults: Vec<String>,
 }
 
 impl Examined {
     /// Reads an executable and judges it.
-    pub(crate) fn read(linked: Linked, target: &Target, local: &[PathBuf]) -> Result<Self> {
-        let path = &linked.path;
+    pub(crate) fn read(executable: Artifact, target: &Target, local: &[PathBuf]) -> Result<Self> {
+        let path = &executable.path;
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let program = Program::read(&bytes).with_context(|| format!("cannot use {}", path.display()))?;
         let calls = Calls::among(&program.imports);
         Ok(Self {
-            faults: faults(&linked, &program, &calls, target),
+            faults: faults(&executable, &program, &calls, target),
             minimum_macos: program.minimum_macos,
             calls,
             local_paths: local_paths(&bytes, local),
-            linked,
+            executable,
         })
     }
 
-    /// Whether the whole backend must be in it: the library's own tests and the examples sample. An integration test may
-    /// be for another platform, and is judged once it imports one of the calls.
+    /// Whether the executable must contain the whole backend. The library's own tests and the examples sample. An integration
+    /// test may be for another platform, and is judged if it imports one of the calls.
     pub(crate) fn samples(&self) -> bool {
-        samples(&self.linked, &self.calls)
+        samples(&self.executable, &self.calls)
     }
 }
 
-fn samples(linked: &Linked, calls: &Calls) -> bool {
-    linked.package == SAMPLER && (linked.kind != "test" || !calls.present.is_empty())
+fn samples(executable: &Artifact, calls: &Calls) -> bool {
+    executable.package == SAMPLER && (executable.kind != "test" || !calls.present.is_empty())
 }
 
-fn faults(linked: &Linked, program: &Program, calls: &Calls, target: &Target) -> Vec<String> {
+fn faults(executable: &Artifact, program: &Program, calls: &Calls, target: &Target) -> Vec<String> {
     let mut faults = Vec::new();
     if program.architecture != target.architecture {
         faults.push(format!(
@@ -126,7 +66,7 @@ fn faults(linked: &Linked, program: &Program, calls: &Calls, target: &Target) ->
             program.minimum_macos
         ));
     }
-    if samples(linked, calls) && !calls.missing.is_empty() {
+    if samples(executable, calls) && !calls.missing.is_empty() {
         faults.push(format!("does not import {}", calls.missing.join(", ")));
     }
     faults
@@ -155,8 +95,8 @@ mod tests {
     use super::*;
     use crate::darwin::{APPLE_SILICON, calls};
 
-    fn executable(package: &str, kind: &str) -> Linked {
-        Linked {
+    fn executable(package: &str, kind: &str) -> Artifact {
+        Artifact {
             package: package.to_owned(),
             kind: kind.to_owned(),
             name: "x".to_owned(),
@@ -172,47 +112,31 @@ mod tests {
         }
     }
 
-    fn faults_of(linked: &Linked, program: &Program) -> Vec<String> {
-        faults(linked, program, &Calls::among(&program.imports), &APPLE_SILICON)
-    }
-
-    #[test]
-    fn executables_are_found_among_cargos_messages() {
-        let messages = r#"{"reason":"compiler-artifact","package_id":"registry+https://example.org/index#libc@0.2.1","target":{"kind":["lib"],"name":"libc"},"executable":null}
-{"reason":"compiler-artifact","package_id":"path+file:///w/crates/runtime-metrics#runtime-metrics@0.1.0","target":{"kind":["lib"],"name":"runtime_metrics"},"executable":"/t/runtime_metrics-1"}
-{"reason":"compiler-artifact","package_id":"path+file:///w/crates/verdict#0.1.0","target":{"kind":["test"],"name":"assertions"},"executable":"/t/assertions-2"}
-{"reason":"build-script-executed","package_id":"x"}
-not JSON
-{"reason":"build-finished","success":true}"#;
-        let linked: Vec<String> = linked(messages)
-            .iter()
-            .map(|linked| format!("{linked}: {}", linked.path.display()))
-            .collect();
-        assert_eq!(
-            linked,
-            [
-                "verdict, test assertions: /t/assertions-2",
-                "runtime-metrics, lib runtime_metrics: /t/runtime_metrics-1"
-            ]
-        );
+    fn faults_of(executable: &Artifact, program: &Program) -> Vec<String> {
+        faults(
+            executable,
+            program,
+            &Calls::among(&program.imports),
+            &APPLE_SILICON,
+        )
     }
 
     #[test]
     fn a_sound_executable_has_no_faults() {
         let sampling = program(calls::REQUIRED);
         assert_eq!(faults_of(&executable(SAMPLER, "lib"), &sampling), [""; 0]);
-        assert_eq!(faults_of(&executable("verdict", "lib"), &program(&[])), [""; 0]);
+        assert_eq!(faults_of(&executable("leak-test", "lib"), &program(&[])), [""; 0]);
     }
 
     #[test]
-    fn what_a_mac_cannot_use_is_a_fault() {
+    fn an_executable_that_a_mac_cannot_use_has_faults() {
         let wrong = Program {
             architecture: "x86_64",
             minimum_macos: Version { major: 12, minor: 3 },
             imports: BTreeSet::new(),
         };
         assert_eq!(
-            faults_of(&executable("verdict", "lib"), &wrong),
+            faults_of(&executable("leak-test", "lib"), &wrong),
             [
                 "is for x86_64, not for aarch64",
                 "needs macOS 12.3; allowed: 11.0 or older"

@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_program_for_a_mac_is_named() {
+    fn a_file_that_is_not_a_program_for_a_mac_is_named() {
         const DYLIB: u32 = 6;
         const I386: u32 = 7;
         const IOS: u32 = 2;

@@ -1,4 +1,4 @@
-//! What can be known about the macOS build without a Mac.
+//! Builds for macOS without a Mac, and reads the executables.
 
 pub(crate) mod calls;
 pub(crate) mod executables;
@@ -10,7 +10,7 @@ use self::macho::Version;
 /// One of Apple's desktop targets.
 pub(crate) struct Target {
     pub(crate) triple: &'static str,
-    /// As [`macho`] names it.
+    /// The name that [`macho`] gives it.
     pub(crate) architecture: &'static str,
 }
 

@@ -1,60 +1,60 @@
-//! Compiles and links for macOS: with the system's own tools on a Mac, and on Linux with what the registries carry.
+//! Compiles and links for macOS: with the system's own tools on a Mac, and with packages from the registries on Linux.
 //!
 //! - Rust's own linker (`rust-lld`) links, against the list of libSystem's symbols in PyPI's `ziglang`.
 //! - `zig cc`, which has the headers of macOS, compiles the C and C++ of dependencies. It never links: its linker writes
 //!   the address of the unwinder's personality routine 4 bytes off, and a panic that unwinds crashes.
 
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use xshell::{Cmd, Shell, cmd};
 
 use super::{APPLE_SILICON, OLDEST_MACOS, Target};
-use crate::exit::Stop;
-use crate::present::steps;
-use crate::workspace;
+use crate::cargo;
+use crate::checkout::Checkout;
+use crate::console;
 
-/// Names under which programs ask for what libSystem holds. `libiconv` is not in it, but the crate `libc` always asks for
-/// it: a program that really called it would not link.
+/// Names under which programs ask for libSystem. `libiconv` is not part of it, but the crate `libc` always asks for it: a
+/// program that really called it would not link.
 const LIBRARIES: &[&str] = &["libSystem", "libc", "libiconv", "libm", "libpthread"];
 
-/// What C and C++ is compiled for, and therefore the whole workspace linted for.
+/// The target of the C and C++ compiler, and therefore of the lints.
 pub(crate) const LINTED: Target = APPLE_SILICON;
 
 pub(crate) struct Toolchain {
     dir: PathBuf,
+    /// Directories of this machine that get into executables, and the names that replace them there.
+    remapped: Vec<(PathBuf, &'static str)>,
     environment: Vec<(String, PathBuf)>,
     link_flags: &'static [&'static str],
     c_compiler: PathBuf,
 }
 
 impl Toolchain {
-    /// What this machine has, laid out below the target directory where it needs laying out.
-    pub(crate) fn prepare(sh: &Shell) -> Result<Self> {
-        let dir = workspace::target_dir().join("tools/darwin");
+    /// Finds this machine's tools; on Linux, writes an SDK and compiler scripts into the target directory.
+    pub(crate) fn prepare(sh: &Shell, checkout: &Checkout) -> Result<Self> {
+        let dir = checkout.target_dir()?.join("tools/darwin");
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         if cfg!(target_os = "macos") {
             return Ok(Self {
                 dir,
+                remapped: remapped(checkout)?,
                 environment: Vec::new(),
                 link_flags: &["-Clink-arg=-Wl,-S"],
                 c_compiler: "cc".into(),
             });
         }
         if cfg!(target_os = "linux") {
-            return Self::cross(sh, dir);
+            return Self::cross(sh, dir, checkout);
         }
-        Err(Stop::Environment(
-            "check-macos runs on Linux and on a Mac; here, `cargo clippy -p runtime-metrics --target \
-             aarch64-apple-darwin` checks the backend alone (after `rustup target add aarch64-apple-darwin`)"
-                .to_owned(),
+        bail!(
+            "check-macos runs on Linux and on a Mac; here, `cargo clippy -p runtime-metrics --target aarch64-apple-darwin` \
+             checks the backend alone (after `rustup target add aarch64-apple-darwin`)"
         )
-        .into())
     }
 
-    fn cross(sh: &Shell, dir: PathBuf) -> Result<Self> {
+    fn cross(sh: &Shell, dir: PathBuf, checkout: &Checkout) -> Result<Self> {
         let zig = ziglang(sh)?;
         let symbols = std::fs::read(zig.join("lib/libc/darwin/libSystem.tbd")).context(
             "this ziglang has no list of libSystem's symbols; `cargo xtask setup` installs one that has",
@@ -73,6 +73,7 @@ impl Toolchain {
         let triple = LINTED.triple.replace('-', "_");
         Ok(Self {
             dir,
+            remapped: remapped(checkout)?,
             environment: vec![
                 ("SDKROOT".to_owned(), sdk),
                 (format!("CC_{triple}"), cc.clone()),
@@ -84,9 +85,9 @@ impl Toolchain {
         })
     }
 
-    /// Cargo, set up so that it can lint everything, which compiles dependencies in C and C++.
+    /// Cargo, set up to lint everything, which compiles dependencies in C and C++.
     pub(crate) fn cargo_clippy<'a>(&self, sh: &'a Shell) -> Cmd<'a> {
-        let (cargo, triple) = (workspace::cargo(), LINTED.triple);
+        let (cargo, triple) = (cargo::program(), LINTED.triple);
         let clippy = cmd!(
             sh,
             "{cargo} clippy --workspace --all-targets --locked --target {triple} -- -D warnings"
@@ -94,15 +95,15 @@ impl Toolchain {
         self.with_environment(clippy)
     }
 
-    /// Cargo, set up so that it links test executables that hold no debugging tables, and no path of this machine that
-    /// the compiler put there of its own accord.
+    /// Cargo, set up to link test executables without debugging tables, and without the paths of this machine that the
+    /// compiler adds by itself.
     pub(crate) fn cargo_test_executables<'a>(
         &self,
         sh: &'a Shell,
         target: &Target,
         packages: &[&str],
     ) -> Cmd<'a> {
-        let (cargo, triple) = (workspace::cargo(), target.triple);
+        let (cargo, triple) = (cargo::program(), target.triple);
         let packages = packages.iter().flat_map(|package| ["-p", package]);
         let test = cmd!(
             sh,
@@ -112,7 +113,11 @@ impl Toolchain {
             .link_flags
             .iter()
             .map(|&flag| flag.to_owned())
-            .chain(remapped().map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display())))
+            .chain(
+                self.remapped
+                    .iter()
+                    .map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display())),
+            )
             .collect();
         self.with_environment(test)
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
@@ -125,7 +130,7 @@ impl Toolchain {
         command
     }
 
-    /// Links a trivial program, so that a machine that cannot is not taken for code that cannot be built.
+    /// Links a trivial program. A machine that cannot link is told from code that cannot be built.
     pub(crate) fn probe_linker(&self, sh: &Shell, target: &Target) -> Result<()> {
         let source = self.dir.join("probe.rs");
         write(&source, b"fn main() {}\n", 0o644)?;
@@ -133,6 +138,14 @@ impl Toolchain {
         let program = self.dir.join(format!("probe-{triple}"));
         let link = cmd!(sh, "rustc --target {triple} {flags...} -o {program} {source}");
         probe(self.with_environment(link), &format!("link for {triple}"))
+    }
+
+    /// Directories of this machine that mean nothing on another one.
+    pub(crate) fn local_directories(&self) -> Vec<PathBuf> {
+        let remapped = self.remapped.iter().map(|(dir, _)| dir.clone());
+        let directories = remapped.chain(std::env::home_dir());
+        // Every path begins with a home at the root.
+        directories.filter(|dir| dir.parent().is_some()).collect()
     }
 
     /// Compiles a trivial C file.
@@ -151,43 +164,33 @@ impl Toolchain {
     }
 }
 
-/// The directories of this machine that get into executables, and what stands there instead.
-fn remapped() -> impl Iterator<Item = (PathBuf, &'static str)> {
+fn remapped(checkout: &Checkout) -> Result<Vec<(PathBuf, &'static str)>> {
     let cargo_home = std::env::var_os("CARGO_HOME")
         .map(PathBuf::from)
         .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
-    [
-        cargo_home.map(|dir| (dir, "cargo")),
-        Some((workspace::root().to_owned(), "truegauge")),
-        Some((workspace::target_dir(), "target")),
-    ]
-    .into_iter()
-    .flatten()
+    let mut remapped = vec![
+        (checkout.root().to_owned(), "truegauge"),
+        (checkout.target_dir()?.to_owned(), "target"),
+    ];
+    remapped.extend(cargo_home.map(|dir| (dir, "cargo")));
+    Ok(remapped)
 }
 
-/// Directories that mean nothing to another machine that runs an executable of ours.
-pub(crate) fn local_directories() -> Vec<PathBuf> {
-    let directories = remapped().map(|(dir, _)| dir).chain(std::env::home_dir());
-    // A home at the root would be found in everything.
-    directories.filter(|dir| dir.parent().is_some()).collect()
-}
-
-/// Where the package lies.
+/// The directory of PyPI's package.
 fn ziglang(sh: &Shell) -> Result<PathBuf> {
     let script = "import ziglang; print(ziglang.__path__[0])";
     let path = cmd!(sh, "python3 -c {script}").quiet().ignore_stderr().read();
-    path.map(PathBuf::from).map_err(|_| {
-        Stop::Environment("PyPI's ziglang is missing; to install it: cargo xtask setup".to_owned()).into()
-    })
+    path.map(PathBuf::from)
+        .map_err(|_| anyhow::anyhow!("PyPI's ziglang is missing; to install it: cargo xtask setup"))
 }
 
 fn compiler_script(zig: &Path, driver: &str, cache: &Path) -> String {
-    let quoted = |path: &Path| steps::quoted(path.as_os_str());
+    let quoted = |path: &Path| console::quoted(path);
     let (zig, cache) = (quoted(zig), quoted(cache));
     let architecture = LINTED.architecture;
     format!(
         r#"#!/bin/sh
-# The crate `cc` names the target as Apple does, which zig does not know.
+# The crate `cc` passes Apple's name of the target, which zig does not know.
 for argument do
   shift
   case $argument in
@@ -202,19 +205,18 @@ exec {zig} {driver} -target {architecture}-macos.{OLDEST_MACOS} "$@"
 }
 
 fn archiver_script(zig: &Path) -> String {
-    format!("#!/bin/sh\nexec {} ar \"$@\"\n", steps::quoted(zig.as_os_str()))
+    format!("#!/bin/sh\nexec {} ar \"$@\"\n", console::quoted(zig))
 }
 
-/// Writes beside, then renames: another run may be reading the file.
+/// Writes a temporary file, then renames it: another run may be reading the file.
 fn write(path: &Path, contents: &[u8], mode: u32) -> Result<()> {
     let write = || -> Result<()> {
         let dir = path.parent().context("a file has a directory")?;
         std::fs::create_dir_all(dir)?;
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        file.write_all(contents)?;
-        let permissions = std::fs::Permissions::from_mode(mode);
-        file.as_file().set_permissions(permissions)?;
-        file.persist(path)?;
+        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        std::fs::write(&temporary, contents)?;
+        std::fs::set_permissions(&temporary, std::fs::Permissions::from_mode(mode))?;
+        std::fs::rename(&temporary, path)?;
         Ok(())
     };
     write().with_context(|| format!("cannot write {}", path.display()))
@@ -227,12 +229,10 @@ fn probe(command: Cmd<'_>, what: &str) -> Result<()> {
         Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
         Err(error) => error.to_string(),
     };
-    Err(Stop::Environment(format!(
-        "this machine cannot {what}:\n{}\nto install what is missing: cargo xtask setup (rust-lld comes with a Rust \
-         from rustup)",
+    bail!(
+        "this machine cannot {what}:\n{}\nto install the tools: cargo xtask setup (rust-lld comes with a Rust from rustup)",
         complaint.trim_end()
-    ))
-    .into())
+    )
 }
 
 #[cfg(test)]
@@ -255,12 +255,11 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_that_fails_blames_the_machine_and_says_what_was_said() {
+    fn a_probe_that_fails_blames_the_machine_and_repeats_its_message() {
         let sh = Shell::new().expect("a shell");
         probe(cmd!(sh, "true"), "agree").expect("agrees");
         let script = "echo no such linker >&2; exit 1";
         let error = probe(cmd!(sh, "sh -c {script}"), "link").expect_err("fails");
-        assert_eq!(crate::exit::Exit::of(&error), crate::exit::Exit::Environment);
         let error = error.to_string();
         assert!(
             error.contains("cannot link:\nno such linker\n") && error.contains("cargo xtask setup"),
