@@ -12,6 +12,11 @@ def work():
         while time.thread_time() < until: pass
         time.sleep(0.005)
 
+def age():
+    # Not psutil's create_time(): it adds the boot's whole second to the start, and so is off by up to one.
+    ticks = int(open("/proc/self/stat").read().rsplit(")", 1)[1].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+
 def clocks():
     return sum(me.cpu_times()[:2]), {t.id: t.user_time + t.system_time for t in me.threads()}
 
@@ -23,7 +28,7 @@ while True:
     time.sleep(1)
     (cpu_now, threads_now), span = clocks(), time.monotonic() - start
     memory, name = me.memory_info(), lambda tid: open(f"/proc/self/task/{tid}/comm").read().strip()
-    process = {"cpu_percent": 100 * (cpu_now - cpu) / span, "uptime_secs": time.time() - me.create_time(),
+    process = {"cpu_percent": 100 * (cpu_now - cpu) / span, "uptime_secs": age(),
                "rss_kb": memory.rss // 1024, "vm_size_kb": memory.vms // 1024}
     tasks = [{"tid": tid, "name": name(tid), "cpu_percent": 100 * (used - threads.get(tid, 0)) / span}
              for tid, used in sorted(threads_now.items())]
