@@ -17,12 +17,12 @@ use crate::peers::{self, PASSWORD};
 use crate::pieces::Pieces;
 
 /// No session waits for it to pass.
-const DEADLINE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// The largest image that the renderer decodes.
-const IMAGE: usize = 256 << 20;
+const MAX_IMAGE_BYTES: usize = 256 << 20;
 /// Images: four that wait to be drawn, one being drawn, one waiting to wait, and one being decoded; then surfaces, caches and
 /// the rest.
-const MOST_HELD: usize = 7 * IMAGE + (256 << 20) + (192 << 20) + (64 << 20);
+const MAX_HELD_BYTES: usize = 7 * MAX_IMAGE_BYTES + (256 << 20) + (192 << 20) + (64 << 20);
 /// A session's number, as a real server makes them.
 const SESSION: u32 = 0x1234_5678;
 
@@ -51,7 +51,7 @@ const SIDE_CHANNELS: [ChannelType; 5] = [
 /// bounds allow, or tells the password; or when what reports are made of cannot be had afterwards.
 pub fn client_spice(input: &[u8]) {
     let ((), most) = most_held(|| peers::without_panics(|| peers::runtime().block_on(hold_against(input))));
-    assert!(most <= MOST_HELD, "{} MiB taken", most >> 20);
+    assert!(most <= MAX_HELD_BYTES, "{} MiB taken", most >> 20);
 }
 
 async fn hold_against(input: &[u8]) {
@@ -69,7 +69,7 @@ async fn hold_against(input: &[u8]) {
             () = Server { listener }.play(input) => held.await,
         }
     };
-    let ended = tokio::time::timeout(DEADLINE, both)
+    let ended = tokio::time::timeout(TIMEOUT, both)
         .await
         .expect("a session ends with its connections")
         .expect("the session's task did not panic");

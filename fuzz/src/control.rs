@@ -17,9 +17,9 @@ use crate::json::same;
 use crate::peers;
 
 /// An answer holds the request's id, a status or a list of methods, and no more.
-const LONGEST_ANSWER: usize = 2 * MAX_LINE_BYTES + 4096;
+const MAX_ANSWER_BYTES: usize = 2 * MAX_LINE_BYTES + 4096;
 /// No conversation waits for it to pass.
-const DEADLINE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Says the same lines to the client and to the source.
 ///
@@ -29,7 +29,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// conversation does not end with its lines.
 pub fn control_line(said: &[u8]) {
     peers::runtime().block_on(async {
-        tokio::time::timeout(DEADLINE, with_client(said))
+        tokio::time::timeout(TIMEOUT, with_client(said))
             .await
             .expect("the client's conversation ends");
     });
@@ -80,7 +80,7 @@ async fn with_client(said: &[u8]) {
     };
     let mut answers = Vec::new();
     let (served, (), heard) = tokio::join!(
-        serve_connection(there, &methods, DEADLINE),
+        serve_connection(there, &methods, TIMEOUT),
         say,
         hearing.read_to_end(&mut answers)
     );
@@ -124,7 +124,7 @@ fn with_source(said: &[u8]) {
 
 /// An answer, held to what every answer must be.
 fn judged(answer: &[u8], line: &[u8]) -> Value {
-    assert!(answer.len() <= LONGEST_ANSWER, "{} bytes", answer.len());
+    assert!(answer.len() <= MAX_ANSWER_BYTES, "{} bytes", answer.len());
     assert!(!answer.contains(&b'\n'), "an answer is one line");
     let answer: Value = serde_json::from_slice(answer).expect("an answer is JSON");
     let said = serde_json::from_slice::<Value>(line).unwrap_or_default();

@@ -6,7 +6,7 @@ use serde_json::{Number, Value};
 use crate::memory::most_held;
 
 /// What reading takes beside the values: the reader itself, and an error.
-const BESIDE: usize = 4096;
+const MAX_OVERHEAD_BYTES: usize = 4096;
 
 /// Reads a JSON text within budgets of several sizes.
 ///
@@ -18,7 +18,7 @@ pub fn bounded_json(text: &[u8]) {
     let plainly = serde_json::from_slice::<Value>(text);
     for bytes in [300, 4 << 10, 64 << 10, 20 << 20] {
         // Text with escapes is put together beside the values; a buffer that grows is there twice meanwhile.
-        let allowed = bytes + 3 * text.len() + BESIDE;
+        let allowed = bytes + 3 * text.len() + MAX_OVERHEAD_BYTES;
         let (read, most) = most_held(|| parse(text, &mut Budget::of(bytes)));
         assert!(most <= allowed, "{most} bytes taken, {bytes} were to be spent");
         match (&plainly, read) {

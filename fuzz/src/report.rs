@@ -20,9 +20,9 @@ const SMALL: Limits = Limits {
 };
 const SMALL_BUDGET: usize = 64 << 10;
 /// What reading takes beside what it keeps: a piece of the file, the unpacker's window, the zip's directory.
-const BESIDE: usize = 1 << 20;
+const MAX_OVERHEAD_BYTES: usize = 1 << 20;
 /// An error is for a terminal: a member's name, escaped, and a sentence about it.
-const LONGEST_ERROR: usize = 4 << 10;
+const MAX_ERROR_BYTES: usize = 4 << 10;
 
 /// Reads a zip as a report, within small limits and those of a report that is judged.
 ///
@@ -40,7 +40,7 @@ pub fn report_zip(bytes: &[u8]) {
 
 /// The evidence, where the report is a good one.
 fn read(bytes: &[u8], limits: Limits, budget: usize, kept: usize) -> Option<(Value, Value)> {
-    let allowed = 2 * bytes.len() + kept + budget + BESIDE;
+    let allowed = 2 * bytes.len() + kept + budget + MAX_OVERHEAD_BYTES;
     let (evidence, most) = most_held(|| {
         let report = ReportZip::read(Cursor::new(bytes), limits).map_err(|error| {
             let source = std::error::Error::source(&error);
@@ -56,7 +56,7 @@ fn read(bytes: &[u8], limits: Limits, budget: usize, kept: usize) -> Option<(Val
             Some((metrics, members))
         }
         Err(error) => {
-            assert!(error.len() <= LONGEST_ERROR, "{} bytes: {error}", error.len());
+            assert!(error.len() <= MAX_ERROR_BYTES, "{} bytes: {error}", error.len());
             assert!(!error.contains(char::is_control), "{error:?}");
             None
         }

@@ -16,10 +16,10 @@ use crate::peers::{self, PASSWORD};
 use crate::pieces::Pieces;
 
 /// Nothing that is awaited takes so long.
-const DEADLINE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 /// Eight connections, each with a message and what is drawn.
-const MOST_HELD: usize = 64 << 20;
-const MOST_CONNECTIONS: usize = 8;
+const MAX_HELD_BYTES: usize = 64 << 20;
+const MAX_CONNECTIONS: usize = 8;
 const CHANNELS: [ChannelType; 5] = [
     ChannelType::Main,
     ChannelType::Display,
@@ -49,12 +49,12 @@ const RATES: [u32; 4] = [0, 60, 1000, 100_000];
 pub fn source_spice(input: &[u8]) {
     peers::with_listening_source(|runtime, server, port| {
         let play = async {
-            tokio::time::timeout(DEADLINE, Clients::new(server, port).play(input))
+            tokio::time::timeout(TIMEOUT, Clients::new(server, port).play(input))
                 .await
                 .expect("the source answers, and closes what its clients close");
         };
         let ((), most) = most_held(|| peers::without_panics(|| runtime.block_on(play)));
-        assert!(most <= MOST_HELD, "{} MiB taken", most >> 20);
+        assert!(most <= MAX_HELD_BYTES, "{} MiB taken", most >> 20);
     });
 }
 
@@ -145,7 +145,7 @@ impl Clients<'_> {
     }
 
     async fn connect(&self) -> Option<TcpStream> {
-        if self.connections.len() == MOST_CONNECTIONS {
+        if self.connections.len() == MAX_CONNECTIONS {
             return None;
         }
         let stream = TcpStream::connect(("127.0.0.1", self.port)).await;

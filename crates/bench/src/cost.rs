@@ -22,7 +22,7 @@ pub(crate) struct Size {
 }
 
 /// Samples of a turn, one after the other. Only the first of them finds the processor's caches as another left them.
-const TURN: usize = 5;
+const SAMPLES_A_TURN: usize = 5;
 
 /// In µs of CPU time, by subject.
 pub(crate) type Costs = BTreeMap<&'static str, Measured>;
@@ -67,7 +67,7 @@ pub(crate) fn warm(size: Size, is_active: bool) -> Result<Costs> {
         let count = subjects.len();
         for nth in 0..count {
             let (name, subject, costs) = &mut subjects[(round + nth) % count];
-            for _ in 0..TURN {
+            for _ in 0..SAMPLES_A_TURN {
                 let sampled = subject.sample(window).with_context(|| (*name).to_owned())?;
                 costs.push(sampled.cost_ns as f64 / 1e3);
             }

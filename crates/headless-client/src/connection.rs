@@ -27,10 +27,10 @@ const IMAGE_CACHE_BYTES: usize = 128 << 20;
 const GLZ_DICTIONARY_BYTES: usize = 64 << 20;
 /// Events that may wait to be drained. One may hold a decoded image, which a few bytes can make 256 MiB large (the renderer's
 /// bound); the channels that draw wait meanwhile.
-const EVENTS_WAITING: usize = 4;
+const MAX_QUEUED_EVENTS: usize = 4;
 /// How long a connection may take to wind down. The renderer looks at its cancel flag ten times a second, and
 /// not at all while it connects.
-const WIND_DOWN: Duration = Duration::from_millis(400);
+const SHUTDOWN_GRACE: Duration = Duration::from_millis(400);
 
 /// Why there is no session any more that nobody asked to end.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +103,7 @@ impl Connection {
             channels,
             session,
         } = self;
-        let (event_tx, event_rx) = mpsc::channel(EVENTS_WAITING);
+        let (event_tx, event_rx) = mpsc::channel(MAX_QUEUED_EVENTS);
         // Nothing is ever sent on these, but a channel of the session ends when its sender is gone.
         let (_input_tx, input_rx) = mpsc::channel(INPUT_CHANNEL_SIZE);
         let (_usb_tx, usb_rx) = mpsc::channel(1);
@@ -174,7 +174,7 @@ impl Connection {
 
 /// Waits for a task to end, and aborts it when it takes too long.
 async fn wind_down<T>(mut task: JoinHandle<T>) {
-    if timeout(WIND_DOWN, &mut task).await.is_err() {
+    if timeout(SHUTDOWN_GRACE, &mut task).await.is_err() {
         task.abort();
     }
 }

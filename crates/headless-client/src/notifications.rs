@@ -6,10 +6,10 @@ use shakenfist_spice_protocol::NotifySeverity;
 use shakenfist_spice_renderer::{NotificationEntry, NotificationSource};
 
 /// How many are kept. Newer ones take the place of the oldest.
-const KEPT: usize = 500;
+const MAX_KEPT: usize = 500;
 
 /// The longest message kept, in characters: servers write them, too.
-const LONGEST: usize = 1024;
+const MAX_MESSAGE_CHARS: usize = 1024;
 
 /// The newest notifications, oldest first. One that repeats is counted, not listed again.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub struct Notifications {
 impl Notifications {
     /// Takes one in.
     pub fn push(&mut self, mut entry: NotificationEntry) {
-        if let Some((end, _)) = entry.message.char_indices().nth(LONGEST) {
+        if let Some((end, _)) = entry.message.char_indices().nth(MAX_MESSAGE_CHARS) {
             entry.message.truncate(end);
         }
         let same = |known: &&mut NotificationEntry| {
@@ -37,7 +37,7 @@ impl Notifications {
         }
         self.last_id += 1;
         entry.id = self.last_id;
-        if self.entries.len() == KEPT {
+        if self.entries.len() == MAX_KEPT {
             self.entries.pop_front();
         }
         self.entries.push_back(entry);
@@ -82,19 +82,19 @@ mod tests {
     #[test]
     fn a_talkative_server_fills_no_memory() {
         let mut notifications = Notifications::default();
-        for number in 0..3 * KEPT {
+        for number in 0..3 * MAX_KEPT {
             notifications.warn(
                 NotificationSource::Internal,
                 format!("{number}{}", "ü".repeat(100_000)),
             );
         }
         let entries = notifications.entries();
-        assert_eq!(entries.len(), KEPT);
+        assert_eq!(entries.len(), MAX_KEPT);
         assert!(
             entries
                 .iter()
-                .all(|entry| entry.message.chars().count() == LONGEST)
+                .all(|entry| entry.message.chars().count() == MAX_MESSAGE_CHARS)
         );
-        assert!(entries[0].message.starts_with(&format!("{}ü", 2 * KEPT)));
+        assert!(entries[0].message.starts_with(&format!("{}ü", 2 * MAX_KEPT)));
     }
 }

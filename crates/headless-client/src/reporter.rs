@@ -11,7 +11,7 @@ use crate::report::{FiledReport, Measurement, Report, ReportType, Trigger};
 use crate::session::Session;
 
 /// The window of reports that nobody gives one: as long as a desktop client's manual report takes.
-pub const USUAL_WINDOW: Duration = Duration::from_secs(2);
+pub const DEFAULT_WINDOW: Duration = Duration::from_secs(2);
 
 /// Files reports.
 pub struct Reporter {

@@ -18,14 +18,14 @@ use crate::connection::{Connection, SessionError};
 use crate::control::{BindError, ControlSocket, Methods, serve};
 use crate::core_dump;
 use crate::report::{ReportType, Trigger};
-use crate::reporter::{Reporter, USUAL_WINDOW};
+use crate::reporter::{DEFAULT_WINDOW, Reporter};
 use crate::target::Target;
 use crate::triggers::{report_at_intervals, report_gaps, report_on_signal, watch_gaps};
 use crate::vv;
 
 /// How long threads that block may take to end, those with a sample in progress first of all. The process
 /// ends with them.
-const THREADS_WIND_DOWN: Duration = Duration::from_millis(250);
+const THREADS_SHUTDOWN_GRACE: Duration = Duration::from_millis(250);
 
 /// Holds a session until it is asked to end: by `quit`, SIGINT, SIGTERM, or the end of standard input. Files reports of
 /// it on the way, and one of its loss.
@@ -71,7 +71,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     ));
 
     drop(socket);
-    runtime.shutdown_timeout(THREADS_WIND_DOWN);
+    runtime.shutdown_timeout(THREADS_SHUTDOWN_GRACE);
     outcome
 }
 
@@ -145,7 +145,7 @@ async fn report_loss(reporter: &Arc<Reporter>, cause: &str, stop: &CancellationT
     let trigger = Trigger::now(ReportType::Loss, Some(cause.to_owned()));
     tokio::select! {
         // A failure has been told by the reporter.
-        _ = reporter.file(trigger, USUAL_WINDOW) => {}
+        _ = reporter.file(trigger, DEFAULT_WINDOW) => {}
         () = stop.cancelled() => {}
     }
 }

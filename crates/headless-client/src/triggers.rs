@@ -15,14 +15,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::report::{ReportType, Trigger};
-use crate::reporter::{Reporter, USUAL_WINDOW};
+use crate::reporter::{DEFAULT_WINDOW, Reporter};
 use crate::session::Session;
 
 /// The most reports of protocol gaps in one session, so that a server cannot fill the disk.
 pub const MAX_GAP_REPORTS: usize = 50;
 
 /// Reports of gaps that are measured at a time. Each holds a thread for the length of its window, and a screenshot.
-const GAP_REPORTS_AT_A_TIME: usize = 8;
+const MAX_CONCURRENT_GAP_REPORTS: usize = 8;
 
 /// A trigger for each protocol gap, once for each kind. Each gap is a notification of the session, too.
 ///
@@ -46,12 +46,12 @@ pub async fn report_gaps(reporter: Arc<Reporter>, mut gaps: mpsc::Receiver<Trigg
     let mut under_way = JoinSet::new();
     for _ in 0..MAX_GAP_REPORTS {
         let Some(trigger) = gaps.recv().await else { break };
-        if under_way.len() == GAP_REPORTS_AT_A_TIME {
+        if under_way.len() == MAX_CONCURRENT_GAP_REPORTS {
             under_way.join_next().await;
         }
         let reporter = Arc::clone(&reporter);
         // A failure has been told by the reporter.
-        under_way.spawn(async move { reporter.file(trigger, USUAL_WINDOW).await.map(drop) });
+        under_way.spawn(async move { reporter.file(trigger, DEFAULT_WINDOW).await.map(drop) });
     }
     under_way.join_all().await;
 }
@@ -65,7 +65,7 @@ pub async fn report_at_intervals(reporter: Arc<Reporter>, interval: Duration, ke
     loop {
         ticks.tick().await;
         let trigger = Trigger::now(ReportType::Interval, None);
-        if let Ok(report) = reporter.file(trigger, USUAL_WINDOW).await {
+        if let Ok(report) = reporter.file(trigger, DEFAULT_WINDOW).await {
             filed.push_back(report.path);
             remove_oldest(&mut filed, kept);
         }
@@ -97,7 +97,7 @@ pub fn report_on_signal(reporter: Arc<Reporter>) -> io::Result<impl Future<Outpu
         while signals.recv().await.is_some() {
             // A failure has been told by the reporter.
             let _ = reporter
-                .file(Trigger::now(ReportType::Signal, None), USUAL_WINDOW)
+                .file(Trigger::now(ReportType::Signal, None), DEFAULT_WINDOW)
                 .await;
         }
     })

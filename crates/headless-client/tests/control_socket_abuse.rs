@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use common::{Client, Control, DEADLINE, Place, Server};
+use common::{Client, Control, Place, Server, TIMEOUT};
 use serde_json::{Value, json};
 
 fn session() -> (Server, Place, Client) {
@@ -20,14 +20,14 @@ fn session() -> (Server, Place, Client) {
 
 fn raw(place: &Place) -> UnixStream {
     let stream = UnixStream::connect(place.socket()).unwrap();
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    stream.set_write_timeout(Some(TIMEOUT)).unwrap();
     stream
 }
 
 /// A connection that is served; those that others left are given up sooner or later.
 fn connect_eventually(place: &Place) -> Control {
-    let deadline = Instant::now() + DEADLINE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let mut control = place.connect_mutely();
         let hello =
@@ -133,7 +133,7 @@ fn a_thousand_connections_leave_one_that_is_served() {
     let status = first.call("status", json!({}));
     assert_eq!(status["spice_connected"], true, "{status}");
     connect_eventually(&place).call("bug_report", json!({"window_ms": 0}));
-    let deadline = Instant::now() + DEADLINE;
+    let deadline = Instant::now() + TIMEOUT;
     while descriptors(&mut first) > before {
         assert!(
             Instant::now() < deadline,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{DEADLINE, Place, Server};
+use common::{Place, Server, TIMEOUT};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use spice_source::Channel;
@@ -42,7 +42,7 @@ fn zips(dir: &Path) -> BTreeSet<PathBuf> {
 
 /// Waits until there are so many. (A directory tells nobody, so it is looked at again and again.)
 fn await_zips(dir: &Path, number: usize) -> BTreeSet<PathBuf> {
-    let deadline = Instant::now() + DEADLINE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let found = zips(dir);
         if found.len() >= number {
@@ -162,7 +162,7 @@ fn snapshots_come_by_themselves_and_the_newest_stay() {
     server.await_session();
     let first = await_zips(&place.reports(), 1);
     assert_whole(first.first().unwrap(), "auto-snapshot", "auto-snapshot");
-    let deadline = Instant::now() + DEADLINE;
+    let deadline = Instant::now() + TIMEOUT;
     while !zips(&place.reports()).is_disjoint(&first) {
         assert!(Instant::now() < deadline, "the first one goes for a newer one");
         thread::sleep(Duration::from_millis(10));

@@ -158,7 +158,7 @@ fn process_percent(start: CpuReading, end: CpuReading, lag_ns: u64) -> Reading<f
 
 /// The most that a thread can have used of the time since it was born, in percent. It is one core; the rest is
 /// room for the moment between the reading of a clock and its stamp.
-const MOST_SINCE_BIRTH: f64 = 105.0;
+const MAX_PERCENT_SINCE_BIRTH: f64 = 105.0;
 
 /// A thread's share of the window.
 ///
@@ -182,7 +182,7 @@ fn thread_percent(
     long_enough(start, now, lag_ns)?;
     match percent(start, now) {
         None => Err("the monotonic clock did not move between the thread's readings".to_owned()),
-        Some(share) if known.is_none() && share > MOST_SINCE_BIRTH => Err(
+        Some(share) if known.is_none() && share > MAX_PERCENT_SINCE_BIRTH => Err(
             "not seen at the start of the window, yet with more CPU time than the window is long".to_owned(),
         ),
         Some(share) => Ok(share),

@@ -27,8 +27,8 @@ pub(crate) fn stamped<T, E>(
     mut now_ns: impl FnMut() -> Result<u64, E>,
     mut read: impl FnMut() -> Result<T, E>,
 ) -> Result<(T, Stamp), E> {
-    const ATTEMPTS: u32 = 3;
-    const PROMPT_NS: u64 = 50_000;
+    const MAX_ATTEMPTS: u32 = 3;
+    const MAX_PROMPT_NS: u64 = 50_000;
 
     let mut attempt = || {
         let start_ns = now_ns()?;
@@ -37,8 +37,8 @@ pub(crate) fn stamped<T, E>(
         Ok((value, Stamp { start_ns, took_ns }))
     };
     let mut best = attempt()?;
-    for _ in 1..ATTEMPTS {
-        if best.1.took_ns <= PROMPT_NS {
+    for _ in 1..MAX_ATTEMPTS {
+        if best.1.took_ns <= MAX_PROMPT_NS {
             break;
         }
         let next = attempt()?;

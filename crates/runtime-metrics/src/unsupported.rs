@@ -9,7 +9,8 @@ use crate::resource_counts::ResourceCounts;
 pub(crate) struct Unsupported;
 
 impl Backend for Unsupported {
-    const MAX_NAME_BYTES: usize = 0;
+    /// No thread is ever named.
+    const MAX_NAME_BYTES: usize = 1;
 
     fn new() -> Self {
         Self

@@ -15,7 +15,7 @@ use nix::unistd::gettid;
 use runtime_metrics::{ProcessReport, RuntimeMetrics, ThreadMetrics, init_at_startup, sample};
 
 const WINDOW: Duration = Duration::from_millis(300);
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn available(metrics: RuntimeMetrics) -> ProcessReport {
     metrics.available().expect("Linux has a backend").clone()
@@ -96,7 +96,7 @@ fn beside_a_spinner<T>(work: impl FnOnce(u64, &dyn Fn() -> Duration) -> T) -> T 
             }
         });
         let _end = SetOnDrop(&done);
-        let tid = readies.recv_timeout(PATIENCE).expect("the spinner starts");
+        let tid = readies.recv_timeout(TIMEOUT).expect("the spinner starts");
         work(tid, &|| Duration::from_nanos(spun_ns.load(Relaxed)))
     })
 }
@@ -140,7 +140,7 @@ fn a_parked_thread_reads_nothing_and_a_dead_one_is_gone() {
         ready.send(own_tid()).expect("the test waits");
         ends.recv().expect_err("the test only hangs up");
     });
-    let tid = readies.recv_timeout(PATIENCE).expect("the thread starts");
+    let tid = readies.recv_timeout(TIMEOUT).expect("the thread starts");
     let report = available(sample(WINDOW));
     let percent = thread_of(&report, tid).cpu_percent.expect("a figure");
     assert!((0.0..1.0).contains(&percent), "{percent} %");
@@ -154,7 +154,7 @@ fn a_parked_thread_reads_nothing_and_a_dead_one_is_gone() {
         .iter()
         .any(|thread| thread.tid == tid)
     {
-        assert!(started.elapsed() < PATIENCE, "a joined thread stays in the list");
+        assert!(started.elapsed() < TIMEOUT, "a joined thread stays in the list");
     }
 }
 
@@ -222,7 +222,7 @@ fn virtual_memory_is_that_of_proc_self_status() {
             assert_eq!(reported_kb, Some(before_kb));
             return;
         }
-        assert!(started.elapsed() < PATIENCE, "no quiet moment");
+        assert!(started.elapsed() < TIMEOUT, "no quiet moment");
     }
 }
 

@@ -23,7 +23,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// not.
 const REJECT_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long to wait after a failed accept, for lack of descriptors mostly: it would fail again at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Accepts and serves connections until the client is told to stop.
 pub async fn serve(listener: UnixListener, methods: Arc<Methods>) {
@@ -37,7 +37,7 @@ pub async fn serve(listener: UnixListener, methods: Arc<Methods>) {
             Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::warn!("control: cannot accept: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                tokio::time::sleep(ACCEPT_RETRY_INTERVAL).await;
                 continue;
             }
         };
@@ -184,7 +184,7 @@ mod tests {
         r#"{"id": 0, "method": "hello", "params": {"client_name": "test", "protocol_version": "1.0"}}"#;
 
     /// No test waits for it to pass.
-    const DEADLINE: Duration = Duration::from_secs(60);
+    const TIMEOUT: Duration = Duration::from_secs(60);
 
     fn methods(report_dir: &Path) -> Methods {
         let session = Arc::new(Session::new(
@@ -222,7 +222,7 @@ mod tests {
             }
             answers
         };
-        let (served, (), answers) = tokio::join!(serve_connection(there, methods, DEADLINE), saying, hearing);
+        let (served, (), answers) = tokio::join!(serve_connection(there, methods, TIMEOUT), saying, hearing);
         served.unwrap();
         answers
     }

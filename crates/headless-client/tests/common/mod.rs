@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 /// Long enough for a machine that is busy with other things. No test waits for it to pass.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A synthetic SPICE server in this process.
 pub struct Server {
@@ -63,13 +63,13 @@ impl Server {
             ) {}
         };
         self.runtime
-            .block_on(async { tokio::time::timeout(DEADLINE, started).await })
+            .block_on(async { tokio::time::timeout(TIMEOUT, started).await })
             .expect("a session in time");
     }
 
     /// Sends a message that no client knows, once the client has opened that channel and has room for it.
     pub fn send_gap(&self, channel: Channel, opcode: u16) {
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = Instant::now() + TIMEOUT;
         while let Err(error @ (GapError::NotOpen(_) | GapError::Full(_))) =
             self.source.send_gap(channel, Some(opcode))
         {
@@ -126,7 +126,7 @@ impl Place {
     /// Connects without saying hello.
     pub fn connect_mutely(&self) -> Control {
         let stream = UnixStream::connect(self.socket()).unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         Control {
             stream: BufReader::new(stream),
             last_id: 0,
@@ -178,9 +178,7 @@ impl Client {
 
     /// Waits for the process to end.
     pub fn ended(&self) -> Ended {
-        self.ended
-            .recv_timeout(DEADLINE)
-            .expect("the client ends in time")
+        self.ended.recv_timeout(TIMEOUT).expect("the client ends in time")
     }
 }
 

@@ -174,7 +174,7 @@ fn is_without_fault(snapshot: &Snapshot) -> bool {
         && snapshot.threads.iter().all(|thread| thread.cpu.is_ok())
 }
 
-/// The roll of the process's threads: those live whose clocks answer.
+/// The process's own threads. A thread lives if its clock answers.
 struct Clocked<'a> {
     tasks: &'a mut Tasks,
     threads: &'a mut Vec<ThreadReading>,

@@ -1,30 +1,30 @@
-//! Who is there: the roll of threads, brought up to date with as few calls as certainty takes.
+//! The list of living threads, refreshed with as few system calls as certainty takes.
 
-/// What can be asked about the threads of a process.
+/// The threads of a process, as the kernel reports them.
 pub(super) trait ThreadSource {
-    /// How many there are, if that can be told.
+    /// The number of threads, if the kernel tells it.
     fn count(&self) -> Option<usize>;
 
-    /// Adds those of a listing, which can pass over a living thread.
+    /// Adds the tids of a directory listing, which may skip a living thread.
     fn list(&mut self, known: &mut Vec<u32>) -> Result<(), String>;
 
-    /// Takes those out that have ended.
+    /// Removes the tids of threads that have ended.
     fn keep_living(&mut self, known: &mut Vec<u32>) -> Result<(), String>;
 }
 
-/// Brings `known`, the tids of an earlier roll in ascending order, up to date.
+/// Refreshes `known`, the tids found earlier, in ascending order.
 ///
-/// When there are as many threads as are known, and all of those answer *after* they were counted, then they were
-/// alive when they were counted, and there were no others. A listing alone proves nothing. Where threads come and go
-/// so fast that there is no such proof, two listings are united: that both pass over the same thread is rarer still.
+/// If the kernel's thread count equals the number of known tids, and every known thread still answers *afterwards*, the
+/// list is complete. A directory listing alone cannot prove that, because the kernel may skip a living thread. Threads
+/// may come and go too fast for the proof; then two listings are merged, as both rarely skip the same thread.
 pub(super) fn refresh(source: &mut impl ThreadSource, known: &mut Vec<u32>) -> Result<(), String> {
-    const LISTINGS: u32 = 2;
+    const MAX_LISTINGS: u32 = 2;
     let mut listings = 0;
     loop {
         let count = source.count();
-        if count.is_some_and(|count| count <= known.len()) || listings == LISTINGS {
+        if count.is_some_and(|count| count <= known.len()) || listings == MAX_LISTINGS {
             source.keep_living(known)?;
-            if count == Some(known.len()) || listings == LISTINGS {
+            if count == Some(known.len()) || listings == MAX_LISTINGS {
                 return Ok(());
             }
         }

@@ -31,7 +31,7 @@ pub(super) enum Source {
 }
 
 /// How often to look again when a thread ends between two calls that must belong together.
-const ATTEMPTS: usize = 16;
+const MAX_ATTEMPTS: usize = 16;
 
 /// Process CPU time in ns, from the source in `chosen`; the first call chooses.
 pub(super) fn process_cpu_ns(kernel: &dyn Kernel, chosen: &OnceLock<Source>) -> Result<u64, String> {
@@ -115,7 +115,7 @@ fn living_and_ended(kernel: &dyn Kernel) -> Result<u64, String> {
             .map_err(|why| why.to_string())
     };
     let mut before = ended()?;
-    for _ in 0..ATTEMPTS {
+    for _ in 0..MAX_ATTEMPTS {
         let living = kernel.task_thread_times_info().map_err(|why| why.to_string())?;
         let after = ended()?;
         if before == after {
@@ -123,7 +123,7 @@ fn living_and_ended(kernel: &dyn Kernel) -> Result<u64, String> {
         }
         before = after;
     }
-    Err(format!("threads ended during each of {ATTEMPTS} attempts"))
+    Err(format!("threads ended during each of {MAX_ATTEMPTS} attempts"))
 }
 
 fn nanoseconds(times: CpuTimes<TimeValue>) -> Result<u64, String> {

@@ -6,7 +6,7 @@ use crate::resource_counts::{PortNames, ResourceCounts};
 use crate::snapshot::Reading;
 
 /// No process has this many descriptors.
-const MOST_DESCRIPTORS: usize = 1 << 24;
+const MAX_DESCRIPTORS: usize = 1 << 24;
 
 pub(super) fn count(kernel: &dyn Kernel) -> ResourceCounts {
     let mut counts = ResourceCounts::empty();
@@ -84,7 +84,7 @@ fn port_names(kernel: &dyn Kernel) -> Reading<PortNames> {
 
 fn descriptors(kernel: &dyn Kernel) -> Reading<u64> {
     let mut capacity = 256;
-    while capacity <= MOST_DESCRIPTORS {
+    while capacity <= MAX_DESCRIPTORS {
         match kernel.list_descriptors(capacity) {
             Ok(count) if count < capacity => return Ok(count as u64),
             Ok(_) => capacity *= 2,
@@ -95,7 +95,7 @@ fn descriptors(kernel: &dyn Kernel) -> Reading<u64> {
         }
     }
     Err(format!(
-        "proc_pidinfo(PROC_PIDLISTFDS) fills every buffer up to {MOST_DESCRIPTORS} descriptors"
+        "proc_pidinfo(PROC_PIDLISTFDS) fills every buffer up to {MAX_DESCRIPTORS} descriptors"
     ))
 }
 

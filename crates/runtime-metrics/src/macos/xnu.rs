@@ -57,7 +57,9 @@ const _: () = {
     assert!(size_of::<task_absolutetime_info>() == 32);
     assert!(size_of::<task_power_info>() == 48);
     assert!(size_of::<task_vm_info>() == 372);
-    assert!(offset_of!(task_vm_info, phys_footprint) + 8 == VmInfo::COUNT_WITH_FOOTPRINT as usize * WORD);
+    assert!(
+        offset_of!(task_vm_info, phys_footprint) + 8 == VmInfo::COUNT_WITH_FOOTPRINT as usize * WORD_BYTES
+    );
     assert!(size_of::<libc::thread_extended_info>() == 112);
     assert!(size_of::<libc::thread_identifier_info>() == 24);
     assert!(size_of::<vm_region_submap_short_info_64>() == 48);
@@ -70,7 +72,7 @@ const _: () = {
 };
 
 /// What structures are counted in: `natural_t`.
-const WORD: usize = size_of::<integer_t>();
+const WORD_BYTES: usize = size_of::<integer_t>();
 
 /// The running system.
 pub(super) struct Xnu;
@@ -132,14 +134,14 @@ fn info<I: Info>(
 ) -> KernResult<(I, u32)> {
     // SAFETY: by the contract of `Info`, zeros are a value of it.
     let mut info: I = unsafe { std::mem::zeroed() };
-    let mut count = (size_of::<I>() / WORD) as mach_msg_type_number_t;
+    let mut count = (size_of::<I>() / WORD_BYTES) as mach_msg_type_number_t;
     check(call((&raw mut info).cast(), &mut count))?;
     Ok((info, count))
 }
 
 /// Fails unless the kernel filled the whole structure.
 fn whole<I: Info>((info, count): (I, u32)) -> KernResult<I> {
-    if count as usize * WORD < size_of::<I>() {
+    if count as usize * WORD_BYTES < size_of::<I>() {
         Err(KernReturn::NOT_SUPPORTED)
     } else {
         Ok(info)

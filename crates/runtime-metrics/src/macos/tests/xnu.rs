@@ -20,7 +20,7 @@ use crate::macos::cpu::{self, Source};
 use crate::macos::kernel::{KernReturn, Kernel, Name};
 use crate::macos::xnu::Xnu;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 struct System;
 
@@ -63,7 +63,7 @@ impl World for System {
     }
 
     fn eventually(&self, condition: &dyn Fn() -> bool) -> bool {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             if condition() {
                 return true;
