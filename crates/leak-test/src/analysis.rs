@@ -11,7 +11,7 @@ use super::estimate::Estimate;
 use super::experiment::{Experiment, Reading};
 use super::format::{count, figure};
 use super::power::Power;
-use super::randomisation::{RELABELLINGS, Relabellings};
+use super::randomisation::{SIGN_FLIPS, SignFlips};
 use super::seed::Seed;
 use super::{CLEAN_LEVEL, LEAK_LEVEL, MIN_NOISY_MINUTES, MIN_PAIRS, MIN_UNITS};
 
@@ -22,7 +22,7 @@ fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S
 /// What one experiment says.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Analysis {
-    /// The seed of its coins.
+    /// The seed of its random assignment.
     pub seed: Seed,
     /// What was performed.
     pub operation: String,
@@ -54,7 +54,7 @@ pub struct ResourceAnalysis {
     /// How small a leak would have been found; absent where it was not judged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub power: Option<Power>,
-    /// The older rule, for information.
+    /// The two-count rule, for information.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count_rule: Option<CountRule>,
 }
@@ -68,19 +68,19 @@ pub enum Finding {
     /// Operations release more than they take. A second experiment has to say so too.
     OverRelease,
     /// It stood at its ceiling: a leak, without further proof.
-    Pegged,
+    Saturated,
     /// Operations leak less than λ*.
     RuledOut,
     /// Neither a leak nor that there is none.
-    Undecided(Obstacle),
+    Undecided(Blocker),
     /// Nothing can be said.
-    NotJudged(Obstacle),
+    NotJudged(Blocker),
 }
 
 /// Why a resource could not be found clean.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "because", rename_all = "snake_case")]
-pub enum Obstacle {
+pub enum Blocker {
     /// It is noisy, and the run was short. Nothing is wrong with the run.
     RunTooShort {
         /// How long a run would have to be.
@@ -120,7 +120,7 @@ pub enum Obstacle {
     },
 }
 
-impl fmt::Display for Obstacle {
+impl fmt::Display for Blocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RunTooShort { needs_minutes } => write!(f, "not judged, needs {needs_minutes} min"),
@@ -219,27 +219,27 @@ fn analyse(experiment: &Experiment, index: usize, long: bool, level: f64) -> Res
 
 /// The differences to judge, or what is found without.
 fn judgeable(experiment: &Experiment, index: usize, long: bool, level: f64) -> Result<Vec<f64>, Finding> {
-    if experiment.pegged(index) {
-        return Err(Finding::Pegged);
+    if experiment.saturated(index) {
+        return Err(Finding::Saturated);
     }
     if experiment.design().resources[index].class == Class::Noisy && !long {
-        return Err(Finding::NotJudged(Obstacle::RunTooShort {
+        return Err(Finding::NotJudged(Blocker::RunTooShort {
             needs_minutes: MIN_NOISY_MINUTES,
         }));
     }
     // No p-value is below 1 of 2ⁿ: for 17 resources and more even the least number of pairs could not show a leak.
     let needs_pairs = MIN_PAIRS.max((1.0 / level).log2().ceil() as usize);
     if experiment.pairs() < needs_pairs {
-        return Err(Finding::NotJudged(Obstacle::TooFewPairs {
+        return Err(Finding::NotJudged(Blocker::TooFewPairs {
             pairs: experiment.pairs(),
             needs_pairs,
         }));
     }
     experiment.differences(index).map_err(|reading| match reading {
-        Reading::Missing(reason) => Finding::NotJudged(Obstacle::ReadingMissing {
+        Reading::Missing(reason) => Finding::NotJudged(Blocker::ReadingMissing {
             reason: reason.clone(),
         }),
-        Reading::Pegged | Reading::Count(_) => Finding::Pegged,
+        Reading::Saturated | Reading::Count(_) => Finding::Saturated,
     })
 }
 
@@ -251,9 +251,9 @@ fn judge(
 ) -> (Finding, Estimate, Power) {
     let design = experiment.design();
     let per_block = design.operations_per_block.get();
-    let relabellings = Relabellings::choose(differences.len(), RELABELLINGS, design.seed);
+    let sign_flips = SignFlips::choose(differences.len(), SIGN_FLIPS, design.seed);
     let estimate =
-        Estimate::of(differences, per_block, resource, relabellings).expect("there are at least MIN_PAIRS");
+        Estimate::of(differences, per_block, resource, sign_flips).expect("there are at least MIN_PAIRS");
     let sigma = estimate.sigma.expect("there are at least MIN_PAIRS");
     let power = Power::of(differences, sigma, per_block, level, design.seed).above(resource.tolerated);
     let finding = decide(resource, &estimate, &power, level, experiment.operations());
@@ -269,7 +269,7 @@ fn decide(resource: &Resource, estimate: &Estimate, power: &Power, level: f64, o
     }
     let needs_operations = (MIN_UNITS / resource.lambda_star).ceil() as u64;
     if operations < needs_operations {
-        return Finding::Undecided(Obstacle::TooFewOperations {
+        return Finding::Undecided(Blocker::TooFewOperations {
             operations,
             needs_operations,
         });
@@ -280,12 +280,12 @@ fn decide(resource: &Resource, estimate: &Estimate, power: &Power, level: f64, o
     let smallest_detectable = power.smallest();
     if smallest_detectable > resource.lambda_star {
         let times = (smallest_detectable / resource.lambda_star).powi(2);
-        return Finding::Undecided(Obstacle::TooNoisy {
+        return Finding::Undecided(Blocker::TooNoisy {
             smallest_detectable,
             times_as_many_pairs: times,
         });
     }
-    Finding::Undecided(Obstacle::NotRuledOut {
+    Finding::Undecided(Blocker::NotRuledOut {
         at_most: estimate.at_most,
     })
 }
@@ -310,7 +310,7 @@ mod tests {
             p_over_release: 0.5,
             p_lambda_star: 0.5,
             sigma: Some(1.0),
-            relabellings: RELABELLINGS as usize,
+            sign_flips: SIGN_FLIPS as usize,
             exhaustive: false,
         };
         let power = |smallest| Power {
@@ -329,11 +329,11 @@ mod tests {
 
         assert_eq!(
             decide(&exact, estimate.clone(), 0.02, 700),
-            Finding::Undecided(Obstacle::NotRuledOut { at_most: Some(0.021) })
+            Finding::Undecided(Blocker::NotRuledOut { at_most: Some(0.021) })
         );
         assert_eq!(
             decide(&exact, estimate.clone(), 0.04, 700),
-            Finding::Undecided(Obstacle::TooNoisy {
+            Finding::Undecided(Blocker::TooNoisy {
                 smallest_detectable: 0.04,
                 times_as_many_pairs: 4.0
             })
@@ -345,7 +345,7 @@ mod tests {
         );
         assert_eq!(
             decide(&exact, of(0.5, 0.5, 0.01), 0.04, 699),
-            Finding::Undecided(Obstacle::TooFewOperations {
+            Finding::Undecided(Blocker::TooFewOperations {
                 operations: 699,
                 needs_operations: 700
             })
@@ -364,23 +364,23 @@ mod tests {
 
     #[test]
     fn obstacles_say_what_is_needed() {
-        let said = |obstacle: Obstacle| obstacle.to_string();
+        let said = |blocker: Blocker| blocker.to_string();
         assert_eq!(
-            said(Obstacle::TooNoisy {
+            said(Blocker::TooNoisy {
                 smallest_detectable: 0.052,
                 times_as_many_pairs: 6.8
             }),
             "too noisy, the smallest detectable leak is 0.052; 6.8 times as many pairs would do"
         );
         assert_eq!(
-            said(Obstacle::TooFewOperations {
+            said(Blocker::TooFewOperations {
                 operations: 100,
                 needs_operations: 1_700
             }),
             "100 operations, needs 1,700"
         );
         assert_eq!(
-            said(Obstacle::NotRuledOut { at_most: Some(0.021) }),
+            said(Blocker::NotRuledOut { at_most: Some(0.021) }),
             "neither found nor ruled out, with 99 % it leaks at most 0.021"
         );
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::estimate::Estimate;
 use super::experiment::{Experiment, Reading};
 use super::format::figure;
-use super::randomisation::RELABELLINGS;
+use super::randomisation::SIGN_FLIPS;
 use super::{LEAK_LEVEL, MIN_PAIRS};
 
 /// What the control leaks, by construction.
@@ -24,7 +24,7 @@ pub enum Control {
         /// Of what.
         resource: String,
     },
-    /// The census never moved: it is broken, and what it calls clean is not known to be.
+    /// The count never moved: it is broken, and its clean results prove nothing.
     NeverMoved {
         /// Of which resource.
         resource: String,
@@ -69,10 +69,8 @@ impl Control {
         }
         let resources = &experiment.design().resources;
         let level = LEAK_LEVEL / resources.len() as f64;
-        for (index, (resource, estimate)) in resources
-            .iter()
-            .zip(experiment.estimates(RELABELLINGS))
-            .enumerate()
+        for (index, (resource, estimate)) in
+            resources.iter().zip(experiment.estimates(SIGN_FLIPS)).enumerate()
         {
             let resource = resource.name.clone();
             let Some(estimate) = estimate else {
@@ -112,7 +110,7 @@ fn unread(reading: &Reading) -> Option<String> {
     match reading {
         Reading::Count(_) => None,
         Reading::Missing(reason) => Some(reason.clone()),
-        Reading::Pegged => Some("it stands at its ceiling".to_owned()),
+        Reading::Saturated => Some("it stands at its ceiling".to_owned()),
     }
 }
 
@@ -124,7 +122,7 @@ impl fmt::Display for Control {
             Self::NeverMoved { resource } => {
                 write!(
                     f,
-                    "the census is broken: {resource} never moved while the control leaked"
+                    "the counts are broken: {resource} never moved while the control leaked"
                 )
             }
             Self::Missed {
@@ -163,7 +161,7 @@ mod tests {
                 p_over_release: 1.0,
                 p_lambda_star: 1.0,
                 sigma: None,
-                relabellings: 99_999,
+                sign_flips: 99_999,
                 exhaustive: false,
             };
             shows_what_was_built_in(&estimate, LEAK_LEVEL)

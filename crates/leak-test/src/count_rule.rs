@@ -1,4 +1,4 @@
-//! The older rule, beside the verdict for information: two counts, within 20 % of each other and under 1 per operation.
+//! The two-count rule, next to the verdict for information: two counts, within 20 % of each other and under 1 per operation.
 //!
 //! It is blind: with 300 names at the start, 50 operations may leak 0.9 names each and pass.
 
@@ -50,7 +50,7 @@ impl CountRule {
         })
     }
 
-    /// Whether the older rule would have let it pass.
+    /// Whether the two-count rule passes it.
     #[must_use]
     pub fn passes(&self) -> bool {
         self.within_20_percent && self.under_1_per_operation
@@ -97,7 +97,7 @@ mod tests {
     fn unknown_counts_make_no_rule() {
         let (one, missing) = (Reading::Count(1), Reading::Missing("why".to_owned()));
         assert_eq!(CountRule::of(&one, &missing, 5), None);
-        assert_eq!(CountRule::of(&Reading::Pegged, &one, 5), None);
+        assert_eq!(CountRule::of(&Reading::Saturated, &one, 5), None);
         assert_eq!(CountRule::of(&one, &one, 0), None);
     }
 }

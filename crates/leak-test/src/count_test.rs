@@ -1,17 +1,17 @@
-//! The exact tier: in the sampling process, operations leave every exact count as it was. Seconds, and no statistics.
+//! The count test: in the sampling process, operations leave every exact count as it was. Seconds, and no statistics.
 
 use std::num::NonZeroU32;
 
 use serde::Serialize;
 
-use super::analysis::Obstacle;
+use super::analysis::Blocker;
 use super::control::Control;
 use super::design::{Class, Resource};
 use super::experiment::Reading;
 use super::format::{count, figure, list};
 use super::verdict::{Reason, Verdict, inconclusive};
 
-/// Two censuses of a quiet, warm process, and the operations between them.
+/// Two counts in a quiet, warm process, and the operations between them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
     /// What was performed, in the singular: `sample`.
@@ -25,7 +25,7 @@ pub struct Comparison {
 /// A resource before and after.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Counted {
-    /// Which. Memory is not for this tier: noisy resources are not judged.
+    /// Which. Memory is not for this test: noisy resources are not judged.
     #[serde(flatten)]
     pub resource: Resource,
     /// Before the operations.
@@ -51,7 +51,7 @@ pub enum Difference {
         per_operation: f64,
     },
     /// It stands at its ceiling: a leak.
-    Pegged,
+    Saturated,
     /// Nothing can be said.
     NotJudged {
         /// Why.
@@ -68,7 +68,7 @@ impl Counted {
             return Difference::NotJudged { reason };
         }
         match (&self.before, &self.after) {
-            (Reading::Pegged, _) | (_, Reading::Pegged) => Difference::Pegged,
+            (Reading::Saturated, _) | (_, Reading::Saturated) => Difference::Saturated,
             (Reading::Missing(reason), _) | (_, Reading::Missing(reason)) => Difference::NotJudged {
                 reason: reason.clone(),
             },
@@ -85,9 +85,9 @@ impl Counted {
     }
 }
 
-/// The exact tier's verdict.
+/// The count test's verdict.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ExactConclusion {
+pub struct CountTestConclusion {
     /// In a word.
     pub verdict: Verdict,
     /// In a sentence.
@@ -104,16 +104,16 @@ pub struct ExactConclusion {
     pub control: Control,
 }
 
-impl ExactConclusion {
+impl CountTestConclusion {
     /// Judges a comparison, next to the control.
     #[must_use]
-    pub fn draw(comparison: Comparison, control: Control) -> Self {
+    pub fn from_comparison(comparison: Comparison, control: Control) -> Self {
         let operations = comparison.operations;
         let counted = comparison.counts.iter();
         let differences: Vec<Difference> = counted.map(|counted| counted.difference(operations)).collect();
         let reasons = reasons(&comparison, &differences, &control);
         let any = |wanted: fn(&Difference) -> bool| differences.iter().any(wanted);
-        let verdict = if any(|d| matches!(d, Difference::Leak { .. } | Difference::Pegged)) {
+        let verdict = if any(|d| matches!(d, Difference::Leak { .. } | Difference::Saturated)) {
             Verdict::Leak
         } else if any(|d| matches!(d, Difference::OverRelease { .. })) {
             Verdict::OverRelease
@@ -144,9 +144,9 @@ fn reasons(comparison: &Comparison, differences: &[Difference], control: &Contro
     for (counted, difference) in comparison.counts.iter().zip(differences) {
         match difference {
             Difference::NotJudged { .. } if counted.resource.class == Class::Noisy => {}
-            Difference::NotJudged { reason } => reasons.push(Reason::Obstacle {
+            Difference::NotJudged { reason } => reasons.push(Reason::Blocker {
                 resource: counted.resource.name.clone(),
-                obstacle: Obstacle::ReadingMissing {
+                blocker: Blocker::ReadingMissing {
                     reason: reason.clone(),
                 },
             }),
@@ -207,7 +207,7 @@ fn describe(unit: &str, difference: &Difference) -> String {
         Difference::Leak { per_operation } | Difference::OverRelease { per_operation } => {
             format!("{} {unit}", figure(*per_operation))
         }
-        Difference::Pegged => format!("{unit} beyond counting"),
+        Difference::Saturated => format!("{unit} beyond counting"),
         Difference::Unchanged | Difference::NotJudged { .. } => unit.to_owned(),
     }
 }
@@ -246,8 +246,8 @@ mod tests {
         }
     }
 
-    fn conclude(counts: Vec<Counted>) -> ExactConclusion {
-        ExactConclusion::draw(compared(counts), Control::Found)
+    fn conclude(counts: Vec<Counted>) -> CountTestConclusion {
+        CountTestConclusion::from_comparison(compared(counts), Control::Found)
     }
 
     #[test]
@@ -283,9 +283,9 @@ mod tests {
         let both = conclude(vec![references(0, -1), descriptors(0, 1)]);
         assert_eq!(both.verdict, Verdict::Leak, "the worse of the two");
 
-        let mut pegged = references(0, 0);
-        pegged.after = Reading::Pegged;
-        assert_eq!(conclude(vec![pegged]).verdict, Verdict::Leak);
+        let mut saturated = references(0, 0);
+        saturated.after = Reading::Saturated;
+        assert_eq!(conclude(vec![saturated]).verdict, Verdict::Leak);
     }
 
     #[test]
@@ -298,9 +298,9 @@ mod tests {
             conclusion.sentence,
             "INCONCLUSIVE: descriptors: a reading is missing: permission denied"
         );
-        let missing = Reason::Obstacle {
+        let missing = Reason::Blocker {
             resource: "descriptors".to_owned(),
-            obstacle: Obstacle::ReadingMissing {
+            blocker: Blocker::ReadingMissing {
                 reason: "permission denied".to_owned(),
             },
         };
@@ -330,10 +330,10 @@ mod tests {
     fn a_control_that_was_not_found_is_inconclusive() {
         let resource = "user_references".to_owned();
         let control = Control::NeverMoved { resource };
-        let blind = ExactConclusion::draw(compared(vec![references(0, 0)]), control);
+        let blind = CountTestConclusion::from_comparison(compared(vec![references(0, 0)]), control);
         assert_eq!(blind.verdict, Verdict::Inconclusive);
         assert!(
-            blind.sentence.contains("the census is broken"),
+            blind.sentence.contains("the counts are broken"),
             "{}",
             blind.sentence
         );

@@ -61,11 +61,11 @@ impl Resource {
 /// An experiment's design.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Design {
-    /// Decides which block of each pair is treated, and which relabellings are compared.
+    /// Decides which block of each pair is the treatment, and which sign flips are compared.
     pub seed: Seed,
     /// What is performed, for people, in the singular: `sample`.
     pub operation: String,
-    /// How many are performed in a treated block: *D*.
+    /// How many are performed in a treatment block: *D*.
     pub operations_per_block: NonZeroU32,
     /// What is read after every block.
     pub resources: Vec<Resource>,

@@ -3,13 +3,13 @@
 use serde::Serialize;
 
 use super::design::Resource;
-use super::randomisation::{Crossings, Relabellings};
+use super::randomisation::{Crossings, SignFlips};
 use super::{BOUNDS_LEVEL, CLEAN_LEVEL};
 
 /// An estimate of a leak, in units per operation. A bound is absent where there were too few pairs for it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Estimate {
-    /// The mean difference between treated and idle blocks, by the operations of a treated block: λ̂.
+    /// The mean difference between treatment and control blocks, by the operations of a treatment block: λ̂.
     pub per_operation: f64,
     /// The lower of two bounds that hold the true leak between them with 99 %.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,8 +32,8 @@ pub struct Estimate {
     /// The standard deviation of a pair's difference, in units; absent for a single pair.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sigma: Option<f64>,
-    /// How many relabellings were compared.
-    pub relabellings: usize,
+    /// How many sign flips were compared.
+    pub sign_flips: usize,
     /// Whether those were all there are.
     pub exhaustive: bool,
 }
@@ -43,10 +43,10 @@ impl Estimate {
         differences: &[f64],
         operations_per_block: u32,
         resource: &Resource,
-        relabellings: Relabellings,
+        sign_flips: SignFlips,
     ) -> Option<Self> {
         let mean = mean(differences)?;
-        let crossings = Crossings::of(differences, operations_per_block, relabellings);
+        let crossings = Crossings::of(differences, operations_per_block, sign_flips);
         Some(Self {
             per_operation: mean / f64::from(operations_per_block),
             lower: crossings.lower(BOUNDS_LEVEL / 2.0),
@@ -57,8 +57,8 @@ impl Estimate {
             p_over_release: crossings.p_down(-resource.tolerated),
             p_lambda_star: crossings.p_down(resource.lambda_star),
             sigma: sigma(differences, mean),
-            relabellings: relabellings.count(differences.len()),
-            exhaustive: relabellings == Relabellings::All,
+            sign_flips: sign_flips.count(differences.len()),
+            exhaustive: sign_flips == SignFlips::All,
         })
     }
 
@@ -90,7 +90,7 @@ mod tests {
             differences,
             2,
             &Resource::exact("threads", "threads", 0.5),
-            Relabellings::All,
+            SignFlips::All,
         )
     }
 
@@ -99,13 +99,13 @@ mod tests {
         let estimate = estimate(&[2.0, 4.0, -2.0, 4.0]).unwrap();
         assert_eq!(estimate.per_operation, 1.0);
         assert_eq!(estimate.sigma, Some(8.0_f64.sqrt()));
-        assert_eq!((estimate.relabellings, estimate.exhaustive), (15, true));
+        assert_eq!((estimate.sign_flips, estimate.exhaustive), (15, true));
         assert_eq!((estimate.lower, estimate.at_most), (None, None), "four pairs");
     }
 
     #[test]
     fn bounds_of_eight_pairs_by_hand() {
-        // Of 256 labellings one is within 0.5 % and two are within 1 %, the observed one among them: the bounds are the last
+        // Of 256 assignments one is within 0.5 % and two are within 1 %, the observed one among them: the bounds are the last
         // crossings but none and but one. These are the means, by 2 operations, of {1}, {1, 2}, … {64, 128}, {128}.
         let estimate = estimate(&[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0]).unwrap();
         assert_eq!((estimate.lower, estimate.upper), (Some(0.5), Some(64.0)));
@@ -116,7 +116,7 @@ mod tests {
     fn what_is_tolerated_is_neither_leak_nor_over_release() {
         let of = |difference: f64| {
             let memory = Resource::noisy("rss", "KiB of resident memory", 4.0, 0.5);
-            let estimate = Estimate::of(&[difference; 14], 2, &memory, Relabellings::All).unwrap();
+            let estimate = Estimate::of(&[difference; 14], 2, &memory, SignFlips::All).unwrap();
             (estimate.p_leak, estimate.p_over_release)
         };
         const LEAST: f64 = 1.0 / 16_384.0;

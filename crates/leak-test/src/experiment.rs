@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::design::{Design, DesignError};
 use super::estimate::Estimate;
-use super::randomisation::Relabellings;
+use super::randomisation::SignFlips;
 
 /// What one look at a resource gave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,7 +12,7 @@ use super::randomisation::Relabellings;
 pub enum Reading {
     /// It is at the ceiling beyond which the system counts no further (65,535 references on macOS): it has leaked,
     /// however still it stands.
-    Pegged,
+    Saturated,
     /// It could not be read, and why.
     Missing(String),
     /// The count.
@@ -24,12 +24,12 @@ pub enum Reading {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Block {
     /// Perform the operations.
-    Treated,
+    Treatment,
     /// Perform none.
-    Idle,
+    Control,
 }
 
-/// An experiment: blocks of equal time in adjacent pairs, of which a coin decides the treated one.
+/// An experiment: blocks of equal time in adjacent pairs, of which a random assignment decides the treatment block.
 ///
 /// ```
 /// use std::num::NonZeroU32;
@@ -44,7 +44,7 @@ pub enum Block {
 /// let mut count = 12;
 /// let mut experiment = Experiment::new(design, vec![Reading::Count(count)])?;
 /// while experiment.pairs() < 14 {
-///     if experiment.next_block() == Block::Treated {
+///     if experiment.next_block() == Block::Treatment {
 ///         count += 5; // a leak of 0.05 per operation
 ///     }
 ///     experiment.record(vec![Reading::Count(count)]);
@@ -91,10 +91,10 @@ impl Experiment {
     pub fn next_block(&self) -> Block {
         let block = self.readings.len() - 1;
         let first = block.is_multiple_of(2);
-        if self.design.seed.treated_first(block / 2) == first {
-            Block::Treated
+        if self.design.seed.treatment_first(block / 2) == first {
+            Block::Treatment
         } else {
-            Block::Idle
+            Block::Control
         }
     }
 
@@ -125,35 +125,35 @@ impl Experiment {
     }
 
     /// What there is to say so far of each resource, in the order of the design; `None` where a reading is missing or
-    /// no pair is complete. A progress display does with 999 `relabellings`, a verdict takes
-    /// [`RELABELLINGS`](super::RELABELLINGS).
+    /// no pair is complete. A progress display does with 999 `sign_flips`, a verdict takes
+    /// [`SIGN_FLIPS`](super::SIGN_FLIPS).
     #[must_use]
-    pub fn estimates(&self, relabellings: u32) -> Vec<Option<Estimate>> {
+    pub fn estimates(&self, sign_flips: u32) -> Vec<Option<Estimate>> {
         let resources = self.design.resources.iter().enumerate();
         let estimate = |(index, resource): (usize, &super::Resource)| {
             let differences = self.differences(index).ok()?;
-            let relabellings = Relabellings::choose(self.pairs(), relabellings, self.design.seed);
+            let sign_flips = SignFlips::choose(self.pairs(), sign_flips, self.design.seed);
             Estimate::of(
                 &differences,
                 self.design.operations_per_block.get(),
                 resource,
-                relabellings,
+                sign_flips,
             )
         };
         resources.map(estimate).collect()
     }
 
-    /// Treated − idle, one a pair, or the reading for which there are none.
+    /// Treatment − control, one a pair, or the reading for which there are none.
     pub(super) fn differences(&self, resource: usize) -> Result<Vec<f64>, &Reading> {
         let counts = self.readings(resource).map(|reading| match reading {
             Reading::Count(count) => Ok(i128::from(*count)),
-            Reading::Pegged | Reading::Missing(_) => Err(reading),
+            Reading::Saturated | Reading::Missing(_) => Err(reading),
         });
         let counts: Vec<i128> = counts.collect::<Result<_, _>>()?;
         let difference = |pair: usize| {
             let block = |at: usize| counts[at + 1] - counts[at];
             let (first, second) = (block(2 * pair), block(2 * pair + 1));
-            if self.design.seed.treated_first(pair) {
+            if self.design.seed.treatment_first(pair) {
                 (first - second) as f64
             } else {
                 (second - first) as f64
@@ -174,8 +174,10 @@ impl Experiment {
     }
 
     /// Whether any look, even in an unfinished pair, found the resource at its ceiling.
-    pub(super) fn pegged(&self, resource: usize) -> bool {
-        self.readings.iter().any(|row| row[resource] == Reading::Pegged)
+    pub(super) fn saturated(&self, resource: usize) -> bool {
+        self.readings
+            .iter()
+            .any(|row| row[resource] == Reading::Saturated)
     }
 }
 
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn each_pair_has_one_treated_block_where_its_coin_says() {
+    fn each_pair_has_one_treatment_block_where_its_assignment_says() {
         let mut experiment = Experiment::new(design(vec![threads()]), vec![Reading::Count(0)]).unwrap();
         for pair in 0..50 {
             let first = experiment.next_block();
@@ -212,20 +214,20 @@ mod tests {
             experiment.record(vec![Reading::Count(0)]);
             assert_eq!(experiment.pairs(), pair + 1);
             assert_ne!(first, second);
-            assert_eq!(first == Block::Treated, Seed(5).treated_first(pair));
+            assert_eq!(first == Block::Treatment, Seed(5).treatment_first(pair));
         }
         assert_eq!(experiment.operations(), 500);
     }
 
     #[test]
-    fn differences_are_treated_minus_idle() {
+    fn differences_are_treatment_minus_control() {
         let mut experiment = Experiment::new(design(vec![threads()]), vec![Reading::Count(100)]).unwrap();
         let mut count = 100;
-        // A treated block adds 7, an idle one takes 1 away; the odd block at the end is discarded.
+        // A treatment block adds 7, a control block takes 1 away; the odd block at the end is discarded.
         for _ in 0..21 {
             count += match experiment.next_block() {
-                Block::Treated => 7,
-                Block::Idle => -1,
+                Block::Treatment => 7,
+                Block::Control => -1,
             };
             experiment.record(vec![Reading::Count(count)]);
         }
@@ -267,7 +269,7 @@ mod tests {
     fn readings_are_written_as_what_they_are() {
         let readings = [
             (Reading::Count(-3), json!(-3)),
-            (Reading::Pegged, json!("pegged")),
+            (Reading::Saturated, json!("saturated")),
             (Reading::Missing("why".to_owned()), json!({"missing": "why"})),
         ];
         for (reading, json) in readings {

@@ -1,9 +1,9 @@
 //! Tests by experiment whether operations leak. Pure: no I/O, no clock, no platform code.
 //!
-//! Counts of a live process move by themselves, and trend tests take that for leaks. Here a coin decides which of two
-//! adjacent blocks of time performs operations and which idles; what the treated blocks gain over the idle ones, the
-//! operations did. Fisher's randomisation test then holds whatever else moves the counts. `docs/soak.md` explains the
-//! method, its guarantees and its limits.
+//! Counts of a live process move by themselves, and trend tests take that for leaks. Here a random assignment decides which
+//! of two adjacent blocks of time performs operations (treatment) and which idles (control). The operations caused what the
+//! treatment blocks gain over the control blocks. Fisher's randomisation test then holds whatever else moves the counts.
+//! `docs/soak.md` explains the method, its guarantees and its limits.
 //!
 //! | step | type |
 //! |---|---|
@@ -13,7 +13,7 @@
 //! | judge an experiment by itself | [`Analysis`] |
 //! | the child that leaks by construction | [`Control`] |
 //! | the verdict over one or two experiments and the control | [`Conclusion`] |
-//! | the exact tier, which compares two censuses | [`Comparison`], [`ExactConclusion`] |
+//! | the count test, which compares the counts before and after | [`Comparison`], [`CountTestConclusion`] |
 //!
 //! The algebra of p-values and bounds, ties and degenerate cases is in [`randomisation`], that of the smallest
 //! detectable leak in [`power`].
@@ -21,9 +21,9 @@
 mod analysis;
 mod control;
 mod count_rule;
+mod count_test;
 mod design;
 mod estimate;
-mod exact;
 mod experiment;
 mod format;
 pub mod power;
@@ -34,16 +34,16 @@ pub mod simulated;
 mod tests;
 mod verdict;
 
-pub use analysis::{Analysis, Finding, Obstacle, ResourceAnalysis};
+pub use analysis::{Analysis, Blocker, Finding, ResourceAnalysis};
 pub use control::Control;
 pub use count_rule::CountRule;
+pub use count_test::{Comparison, CountTestConclusion, Counted, Difference};
 pub use design::{Class, Design, DesignError, Resource};
 pub use estimate::Estimate;
-pub use exact::{Comparison, Counted, Difference, ExactConclusion};
 pub use experiment::{Block, Experiment, Reading};
 pub use format::figure;
 pub use power::Power;
-pub use randomisation::RELABELLINGS;
+pub use randomisation::SIGN_FLIPS;
 pub use seed::{Random, Seed, SeedError};
 pub use verdict::{Conclusion, Reason, Verdict};
 

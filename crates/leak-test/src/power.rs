@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::randomisation::{Enough, Relabellings, SubsetSums, most_within};
+use super::randomisation::{Enough, SignFlips, SubsetSums, most_within};
 use super::seed::Seed;
 
 /// The share of experiments that must find a leak for it to count as one that would have been found: 90 %.
@@ -105,7 +105,7 @@ fn smallest_found(
 ) -> Option<f64> {
     let operations = f64::from(operations_per_block);
     let found = |lambda: f64| is_found(differences, lambda * operations, level, seed.fork(FORK));
-    // One unit in all is in one pair, which half of the relabellings leave alone.
+    // One unit in all is in one pair, which half of the sign flips leave alone.
     let one_unit = 1.0 / (operations * differences.len() as f64);
     const DOUBLINGS: usize = 10;
     let doubled = |&(_, enough): &(f64, f64)| Some((enough, 2.0 * enough));
@@ -124,7 +124,7 @@ fn smallest_found(
 
 /// Plants a leak of so many units a block in experiments without one, and counts those that find it.
 ///
-/// An experiment without a leak is this one with its coins thrown again: each difference with a random sign. The leak comes
+/// An experiment without a leak is this one with its assignment drawn again: each difference with a random sign. The leak comes
 /// in whole units, by rounding up or down at random. The same random numbers serve every leak, so that a larger one is
 /// found where a smaller one is.
 fn is_found(differences: &[f64], per_block: f64, level: f64, seed: Seed) -> bool {
@@ -142,19 +142,19 @@ fn is_found(differences: &[f64], per_block: f64, level: f64, seed: Seed) -> bool
     one_too_many.is_none()
 }
 
-/// The fewest relabellings that can tell a leak: two labellings are within the level, the observed one and another.
-fn fewest_relabellings(level: f64) -> u32 {
+/// The fewest sign flips that can tell a leak: two assignments are within the level, the observed one and another.
+fn fewest_sign_flips(level: f64) -> u32 {
     (2.0 / level).ceil() as u32 - 1
 }
 
-/// Whether p_up(0) ≤ level, by the fewest relabellings that can tell.
+/// Whether p_up(0) ≤ level, by the fewest sign flips that can tell.
 fn is_leak(differences: &[f64], level: f64, seed: Seed) -> bool {
     let pairs = differences.len();
-    let relabellings = Relabellings::choose(pairs, fewest_relabellings(level), seed);
-    let most = most_within(level, relabellings.count(pairs) + 1);
+    let sign_flips = SignFlips::choose(pairs, fewest_sign_flips(level), seed);
+    let most = most_within(level, sign_flips.count(pairs) + 1);
     let sums = SubsetSums::of(differences);
     let mut as_high = 1;
-    relabellings.each(pairs, |swapped| {
+    sign_flips.each(pairs, |swapped| {
         // T* ≥ T: see `randomisation`.
         as_high += usize::from(sums.sum(swapped) <= 0.0);
         if as_high > most { Enough::Yes } else { Enough::No }
@@ -287,11 +287,11 @@ mod tests {
     }
 
     #[test]
-    fn the_fewest_relabellings_are_those_of_which_one_may_be_as_extreme() {
+    fn the_fewest_sign_flips_are_those_of_which_one_may_be_as_extreme() {
         for level in [0.3, 0.1, 0.01, 0.001, 0.001 / 3.0, 0.001 / 8.0] {
-            let labellings = fewest_relabellings(level) as usize + 1;
-            assert_eq!(most_within(level, labellings), 2, "{level}");
-            assert_eq!(most_within(level, labellings - 1), 1, "{level}");
+            let assignments = fewest_sign_flips(level) as usize + 1;
+            assert_eq!(most_within(level, assignments), 2, "{level}");
+            assert_eq!(most_within(level, assignments - 1), 1, "{level}");
         }
     }
 
@@ -301,7 +301,7 @@ mod tests {
         #[test]
         fn a_leak_is_what_the_verdict_calls_one(d in vec(-4..=20_i32, 4..=10), level in 0.02..0.4) {
             let d: Vec<f64> = d.into_iter().map(f64::from).collect();
-            let p = Crossings::of(&d, 1, Relabellings::All).p_up(0.0);
+            let p = Crossings::of(&d, 1, SignFlips::All).p_up(0.0);
             prop_assert_eq!(is_leak(&d, level, Seed(1)), p <= level);
         }
     }

@@ -2,42 +2,42 @@
 //!
 //! # The algebra
 //!
-//! Let *d₁ … dₙ* be the differences between the treated and the idle block of each pair, and *D* the operations of a
-//! treated block. If an operation leaks *λ₀*, then *xᵢ = dᵢ − λ₀·D* is what the outside did, and the coin alone decided
-//! its sign: each relabelling, which swaps the blocks of some pairs, was as likely as the one that happened. Let *F* be
-//! the pairs that it swaps. It is at least as extreme upwards when
+//! Let *d₁ … dₙ* be the differences between the treatment and the control block of each pair, and *D* the operations of a
+//! treatment block. If an operation leaks *λ₀*, then *xᵢ = dᵢ − λ₀·D* is what the outside did, and the random assignment
+//! alone decided its sign: each sign flip, which swaps the blocks of some pairs, was as likely as the one that happened.
+//! Let *F* be the pairs that it swaps. It is at least as extreme upwards when
 //!
 //! > T\* ≥ T  ⟺  Σᵢ xᵢ − 2·Σ_F xᵢ ≥ Σᵢ xᵢ  ⟺  Σ_F xᵢ ≤ 0  ⟺  Σ_F dᵢ ≤ λ₀·D·|F|  ⟺  **λ_F ≤ λ₀**,
 //!
-//! where *λ_F = Σ_F dᵢ / (|F|·D)*, the mean of the swapped pairs alone. So every relabelling has one λ at which it crosses,
+//! where *λ_F = Σ_F dᵢ / (|F|·D)*, the mean of the swapped pairs alone. So every sign flip has one λ at which it crosses,
 //! and these *M* numbers answer everything: p_up(λ₀) counts those at or below λ₀, p_down(λ₀) those at or above, and the
 //! bounds, the λ₀ at which p passes the level, are order statistics. (That the means of random subsets divide the line
 //! around the true value into equally likely parts is Hartigan's theorem of *typical values*, 1969.)
 //!
 //! # Ties and degenerate cases
 //!
-//! - A relabelling that swaps nothing leaves T as it is: it counts on both sides for every λ₀ and has no crossing. Among
+//! - A sign flip that swaps nothing leaves T as it is: it counts on both sides for every λ₀ and has no crossing. Among
 //!   random ones it may occur; among all 2ⁿ it is the observed one, the `1 +` of the p-values.
 //! - Equal crossings count on both sides, so ties make p larger, never smaller; the bounds are closed.
 //! - All *dᵢ* equal: every crossing is d/D and both bounds are the estimate. The randomisation has nothing to say about
 //!   less than a whole unit then; [`power`](super::power) does.
-//! - Too few relabellings for a level: no bound, which is `None` and not infinity or 0.
+//! - Too few sign flips for a level: no bound, which is `None` and not infinity or 0.
 //! - Readings are integers: sums are exact below 2⁵³, and division rounds correctly and monotonically, so a crossing that
 //!   equals λ₀ in decimals equals it here, and no two crossings change places.
 
 use super::seed::Seed;
 
-/// How many random relabellings a verdict takes.
-pub const RELABELLINGS: u32 = 99_999;
+/// How many random sign flips a verdict takes.
+pub const SIGN_FLIPS: u32 = 99_999;
 
-/// Up to this many pairs all relabellings are taken.
+/// Up to this many pairs all sign flips are taken.
 const EXHAUSTIVE_PAIRS: usize = 16;
 
 const FORK: u64 = u64::from_be_bytes(*b"relabels");
 
 /// Ways to swap the blocks of pairs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Relabellings {
+pub enum SignFlips {
     /// Every one but the observed: 2ⁿ − 1.
     All,
     /// So many, drawn with replacement from all 2ⁿ.
@@ -49,7 +49,7 @@ pub enum Relabellings {
     },
 }
 
-impl Relabellings {
+impl SignFlips {
     /// All where there are up to 16 pairs, else so many random ones.
     #[must_use]
     pub fn choose(pairs: usize, count: u32, seed: Seed) -> Self {
@@ -134,30 +134,30 @@ impl SubsetSums {
     }
 }
 
-/// The λ at which each relabelling crosses, for one resource.
+/// The λ at which each sign flip crosses, for one resource.
 #[derive(Debug, Clone)]
 pub struct Crossings {
     lambdas: Vec<f64>,
-    /// Random relabellings that swapped nothing.
+    /// Random sign flips that swapped nothing.
     unchanged: usize,
-    /// All relabellings, and the observed labelling.
+    /// All sign flips, and the observed assignment.
     total: usize,
 }
 
 impl Crossings {
-    /// Of the differences (treated − idle, one a pair), for so many operations a treated block.
+    /// Of the differences (treatment − control, one a pair), for so many operations a treatment block.
     ///
     /// # Panics
     ///
-    /// With [`Relabellings::All`] of more pairs than memory has room for 2ⁿ numbers; [`Relabellings::choose`] sees to that.
+    /// With [`SignFlips::All`] of more pairs than memory has room for 2ⁿ numbers; [`SignFlips::choose`] sees to that.
     #[must_use]
-    pub fn of(differences: &[f64], operations_per_block: u32, relabellings: Relabellings) -> Self {
+    pub fn of(differences: &[f64], operations_per_block: u32, sign_flips: SignFlips) -> Self {
         let pairs = differences.len();
-        let count = relabellings.count(pairs);
+        let count = sign_flips.count(pairs);
         let sums = SubsetSums::of(differences);
         let operations = f64::from(operations_per_block);
         let mut lambdas = Vec::with_capacity(count);
-        relabellings.each(pairs, |subset| {
+        sign_flips.each(pairs, |subset| {
             let swapped: u32 = subset.iter().map(|word| word.count_ones()).sum();
             if swapped > 0 {
                 lambdas.push(sums.sum(subset) / (f64::from(swapped) * operations));
@@ -191,7 +191,7 @@ impl Crossings {
             .count())
     }
 
-    /// Phipson and Smyth (2010): the observed labelling is one of those that could have been.
+    /// Phipson and Smyth (2010): the observed assignment is one of those that could have been.
     fn p(&self, as_extreme: usize) -> f64 {
         (1 + self.unchanged + as_extreme) as f64 / self.total as f64
     }
@@ -236,27 +236,27 @@ mod tests {
     use super::*;
 
     fn all(differences: &[f64], operations: u32) -> Crossings {
-        Crossings::of(differences, operations, Relabellings::All)
+        Crossings::of(differences, operations, SignFlips::All)
     }
 
     fn drawn(differences: &[f64], operations: u32, seed: u64) -> Crossings {
-        let relabellings = Relabellings::Random {
-            count: RELABELLINGS,
+        let sign_flips = SignFlips::Random {
+            count: SIGN_FLIPS,
             seed: Seed(seed),
         };
-        Crossings::of(differences, operations, relabellings)
+        Crossings::of(differences, operations, sign_flips)
     }
 
-    /// (1 + #{T* ≥ T}) / (M + 1) as the definition has it, over all labellings.
+    /// (1 + #{T* ≥ T}) / (M + 1) as the definition has it, over all assignments.
     fn p_up_by_definition(differences: &[f64], shift: f64) -> f64 {
         let x: Vec<f64> = differences.iter().map(|d| d - shift).collect();
         let total = |labels: u32| -> f64 {
             let signed = |(pair, x): (usize, &f64)| if labels >> pair & 1 == 1 { -x } else { *x };
             x.iter().enumerate().map(signed).sum()
         };
-        let labellings = 1_u32 << x.len();
-        let as_high = (0..labellings).filter(|&labels| total(labels) >= total(0) - 1e-9);
-        as_high.count() as f64 / f64::from(labellings)
+        let assignments = 1_u32 << x.len();
+        let as_high = (0..assignments).filter(|&labels| total(labels) >= total(0) - 1e-9);
+        as_high.count() as f64 / f64::from(assignments)
     }
 
     #[test]
@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(crossings.lower(2.0 / 8.0), Some(0.0));
         assert_eq!(crossings.lower(3.0 / 8.0), Some(0.5));
         assert_eq!(crossings.upper(2.0 / 8.0), Some(1.5));
-        assert_eq!(crossings.lower(0.1), None, "eight labellings cannot be so sure");
+        assert_eq!(crossings.lower(0.1), None, "eight assignments cannot be so sure");
         assert_eq!(crossings.upper(0.1), None);
     }
 
@@ -307,12 +307,12 @@ mod tests {
     }
 
     #[test]
-    fn a_random_relabelling_that_swaps_nothing_counts_on_both_sides() {
-        let relabellings = Relabellings::Random {
+    fn a_random_sign_flip_that_swaps_nothing_counts_on_both_sides() {
+        let sign_flips = SignFlips::Random {
             count: 999,
             seed: Seed(3),
         };
-        let crossings = Crossings::of(&[1.0, 1.0, 1.0], 1, relabellings);
+        let crossings = Crossings::of(&[1.0, 1.0, 1.0], 1, sign_flips);
         assert!((60..190).contains(&crossings.unchanged), "an eighth of 999");
         let p = (1 + crossings.unchanged) as f64 / 1000.0;
         assert_eq!((crossings.p_up(0.0), crossings.p_down(2.0)), (p, p));
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn random_relabellings_agree_with_all_of_them() {
+    fn random_sign_flips_agree_with_all_of_them() {
         let differences = [
             3.0, -1.0, 0.0, 4.0, 2.0, -2.0, 5.0, 1.0, 0.0, 3.0, -1.0, 2.0, 6.0, -3.0, 1.0, 2.0,
         ];
@@ -378,7 +378,7 @@ mod tests {
         let sums = SubsetSums::of(&differences);
         let subset = [1 << 63 | 1 << 5, 0b11, 1 << 1];
         assert_eq!(sums.sum(&subset), 63.0 + 5.0 + 64.0 + 65.0 + 129.0);
-        let everything = Relabellings::Random {
+        let everything = SignFlips::Random {
             count: 1_000,
             seed: Seed(1),
         };
@@ -421,8 +421,8 @@ mod tests {
         #[test]
         fn bounds_are_where_p_passes_the_level(d in vec(-50..=50_i32, 5..40), seed: u64, level in 0.04..0.4) {
             let d: Vec<f64> = d.into_iter().map(f64::from).collect();
-            let relabellings = Relabellings::choose(d.len(), 999, Seed(seed));
-            let crossings = Crossings::of(&d, 7, relabellings);
+            let sign_flips = SignFlips::choose(d.len(), 999, Seed(seed));
+            let crossings = Crossings::of(&d, 7, sign_flips);
             let (lower, upper) = (crossings.lower(level).unwrap(), crossings.upper(level).unwrap());
             prop_assert!(crossings.p_up(lower) > level && crossings.p_up(lower.next_down()) <= level);
             prop_assert!(crossings.p_down(upper) > level && crossings.p_down(upper.next_up()) <= level);
@@ -432,7 +432,7 @@ mod tests {
         fn exchanging_the_labels_mirrors_everything(d in vec(-50..=50_i32, 5..40), seed: u64) {
             let d: Vec<f64> = d.into_iter().map(f64::from).collect();
             let mirrored: Vec<f64> = d.iter().map(|d| -d).collect();
-            let of = |d: &[f64]| Crossings::of(d, 7, Relabellings::choose(d.len(), 999, Seed(seed)));
+            let of = |d: &[f64]| Crossings::of(d, 7, SignFlips::choose(d.len(), 999, Seed(seed)));
             let (here, there) = (of(&d), of(&mirrored));
             for lambda in [-1.5, 0.0, 0.3] {
                 prop_assert_eq!(here.p_up(lambda), there.p_down(-lambda));
@@ -445,7 +445,7 @@ mod tests {
             let d: Vec<f64> = d.into_iter().map(f64::from).collect();
             let leaky: Vec<f64> = d.iter().map(|d| d + f64::from(leak)).collect();
             let lambda = f64::from(leak) / 8.0;
-            let of = |d: &[f64]| Crossings::of(d, 8, Relabellings::choose(d.len(), 999, Seed(seed)));
+            let of = |d: &[f64]| Crossings::of(d, 8, SignFlips::choose(d.len(), 999, Seed(seed)));
             let (without, with) = (of(&d), of(&leaky));
             for (a, b) in [
                 (without.lower(0.1), with.lower(0.1)),

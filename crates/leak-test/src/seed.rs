@@ -1,4 +1,4 @@
-//! Coins and relabellings from a recorded seed.
+//! Random assignment and sign flips from a recorded seed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,9 +17,9 @@ pub struct Seed(pub u64);
 pub struct SeedError(String);
 
 impl Seed {
-    /// Whether the coin puts the treated block of a pair first: that of the pair's word in the sequence.
+    /// Whether the treatment block of a pair is first: the top bit of the pair's word in the sequence.
     #[must_use]
-    pub fn treated_first(self, pair: usize) -> bool {
+    pub fn treatment_first(self, pair: usize) -> bool {
         let before = Random::GAMMA.wrapping_mul(pair as u64);
         Random(self.0.wrapping_add(before)).coin()
     }
@@ -70,7 +70,7 @@ impl From<Seed> for String {
 
 /// SplitMix64 (Steele, Lea and Flood 2014, 10.1145/2660193.2660195; the constants are those of Vigna's `splitmix64.c`).
 ///
-/// In house because it has to stay: a seed found in an old `results.json` must give the same coins with any version of
+/// In house because it has to stay: a seed found in an old `results.json` must give the same assignment with any version of
 /// this program, and in any language. These are nine lines; the seeding of a library's generators is theirs to change.
 #[derive(Debug, Clone)]
 pub struct Random(u64);
@@ -123,7 +123,7 @@ mod tests {
         let seed = Seed(20_261_122);
         let mut random = seed.random();
         let heads = (0..10_000).filter(|&pair| {
-            let coin = seed.treated_first(pair);
+            let coin = seed.treatment_first(pair);
             assert_eq!(coin, random.word() >> 63 == 1, "pair {pair}");
             coin
         });

@@ -135,7 +135,7 @@ pub fn experiment(
     let mut experiment =
         Experiment::new(design, reading(backgrounds[0], units)).expect("a design of a positive lambda_star");
     for background in &backgrounds[1..] {
-        if experiment.next_block() == Block::Treated {
+        if experiment.next_block() == Block::Treatment {
             operations += per_block;
             units = effect.units(phase + operations, per_block, units, &mut random);
         }

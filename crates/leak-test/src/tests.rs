@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::randomisation::Relabellings;
+use super::randomisation::SignFlips;
 use super::simulated::{Background, Effect, experiment};
 use super::*;
 
@@ -152,15 +152,15 @@ fn caches_are_no_leaks_unless_their_period_is_too_long_to_see() {
 }
 
 #[test]
-fn a_leak_without_a_coin_would_be_anything_that_grows() {
-    // What the coin is for: the same warm-up, judged as if the first block were always the treated one.
+fn a_leak_without_random_assignment_would_be_anything_that_grows() {
+    // Why assignment is random: the same warm-up, judged as if the first block were always the treatment block.
     let labels = |estimate: Option<Estimate>| estimate.unwrap().p_leak;
     let p = |differences: &[f64]| {
         labels(Estimate::of(
             differences,
             100,
             &Resource::exact("units", "units", LAMBDA_STAR),
-            Relabellings::choose(differences.len(), 999, Seed(1)),
+            SignFlips::choose(differences.len(), 999, Seed(1)),
         ))
     };
     let warm_up = |block: i32| 40.0 * (1.0 - 0.95_f64.powi(block));
@@ -168,8 +168,8 @@ fn a_leak_without_a_coin_would_be_anything_that_grows() {
     let first_minus_second = (0..30).map(|pair| gain(2 * pair) - gain(2 * pair + 1));
     let without: Vec<f64> = first_minus_second.collect();
     assert!(p(&without) <= 0.001);
-    let coins = |(pair, d): (usize, &f64)| if Seed(3).treated_first(pair) { *d } else { -d };
-    let with: Vec<f64> = without.iter().enumerate().map(coins).collect();
+    let signs = |(pair, d): (usize, &f64)| if Seed(3).treatment_first(pair) { *d } else { -d };
+    let with: Vec<f64> = without.iter().enumerate().map(signs).collect();
     assert!(p(&with) > 0.05);
 }
 
@@ -193,7 +193,7 @@ fn releasing(seed: u64) -> Analysis {
 
 /// The verdict over one experiment, the control being found.
 fn alone(analysis: Analysis) -> Conclusion {
-    Conclusion::draw(analysis, None, Control::Found)
+    Conclusion::from_experiments(analysis, None, Control::Found)
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn a_leak_takes_two_experiments() {
         }]
     );
 
-    let confirmed = Conclusion::draw(first.clone(), Some(leaking(2)), Control::Found);
+    let confirmed = Conclusion::from_experiments(first.clone(), Some(leaking(2)), Control::Found);
     assert_eq!(confirmed.verdict, Verdict::Leak);
     assert_eq!(confirmed.leaks, ["user_references"]);
     assert!(confirmed.reasons.is_empty());
@@ -238,7 +238,7 @@ fn a_leak_takes_two_experiments() {
     );
 
     for other in [still(2), releasing(2), leaking(1)] {
-        let contradicted = Conclusion::draw(first.clone(), Some(other), Control::Found);
+        let contradicted = Conclusion::from_experiments(first.clone(), Some(other), Control::Found);
         assert_eq!(contradicted.verdict, Verdict::Inconclusive);
         assert_eq!(
             contradicted.reasons,
@@ -251,7 +251,7 @@ fn a_leak_takes_two_experiments() {
 
 #[test]
 fn an_over_release_is_called_by_its_name() {
-    let conclusion = Conclusion::draw(releasing(1), Some(releasing(2)), Control::Found);
+    let conclusion = Conclusion::from_experiments(releasing(1), Some(releasing(2)), Control::Found);
     assert_eq!(conclusion.verdict, Verdict::OverRelease);
     assert_eq!(conclusion.over_releases, ["user_references"]);
     assert!(
@@ -266,13 +266,13 @@ fn without_the_control_nothing_is_clean_but_a_leak_is_one() {
     let never_moved = || Control::NeverMoved {
         resource: "user_references".to_owned(),
     };
-    let blind = Conclusion::draw(still(1), None, never_moved());
+    let blind = Conclusion::from_experiments(still(1), None, never_moved());
     assert_eq!(blind.verdict, Verdict::Inconclusive);
     assert_eq!(
         blind.sentence,
-        "INCONCLUSIVE: the census is broken: user_references never moved while the control leaked"
+        "INCONCLUSIVE: the counts are broken: user_references never moved while the control leaked"
     );
-    let leak = Conclusion::draw(leaking(1), Some(leaking(2)), never_moved());
+    let leak = Conclusion::from_experiments(leaking(1), Some(leaking(2)), never_moved());
     assert_eq!(leak.verdict, Verdict::Leak);
 }
 
@@ -296,8 +296,8 @@ fn what_is_too_noisy_says_how_many_pairs_would_do() {
     let conclusion = alone(analysis(Background::WhiteNoise, Effect::None, 20, 1));
     assert_eq!(conclusion.verdict, Verdict::Inconclusive);
     let [
-        Reason::Obstacle {
-            obstacle: Obstacle::TooNoisy {
+        Reason::Blocker {
+            blocker: Blocker::TooNoisy {
                 times_as_many_pairs, ..
             },
             ..
@@ -343,7 +343,7 @@ fn a_few_operations_prove_nothing() {
     let analysis = Analysis::of(&experiment, Duration::ZERO);
     assert_eq!(
         analysis.resources[0].finding,
-        Finding::Undecided(Obstacle::TooFewOperations {
+        Finding::Undecided(Blocker::TooFewOperations {
             operations: 100,
             needs_operations: 700
         })
@@ -355,7 +355,7 @@ fn beside(other: Resource, pairs: usize, mut reading: impl FnMut(Block) -> Readi
     let mut design = design(100, 4);
     design.resources.push(other);
     let count = || Reading::Count(7);
-    let mut experiment = Experiment::new(design, vec![count(), reading(Block::Idle)]).unwrap();
+    let mut experiment = Experiment::new(design, vec![count(), reading(Block::Control)]).unwrap();
     while experiment.pairs() < pairs {
         let block = experiment.next_block();
         experiment.record(vec![count(), reading(block)]);
@@ -368,7 +368,7 @@ fn memory_is_judged_from_ten_minutes_on_and_never_passes_before() {
     let memory = || Resource::noisy("rss", "KiB of resident memory", 4.0, 0.0);
     let mut kib = 60_000;
     let experiment = beside(memory(), 20, |block| {
-        kib += if block == Block::Treated { 1_600 } else { 0 };
+        kib += if block == Block::Treatment { 1_600 } else { 0 };
         Reading::Count(kib)
     });
     let of = |minutes: u64| Analysis::of(&experiment, Duration::from_secs(60 * minutes));
@@ -377,7 +377,7 @@ fn memory_is_judged_from_ten_minutes_on_and_never_passes_before() {
     assert_eq!(short.leak_level, LEAK_LEVEL, "one resource is judged");
     assert_eq!(
         short.resources[1].finding,
-        Finding::NotJudged(Obstacle::RunTooShort { needs_minutes: 10 })
+        Finding::NotJudged(Blocker::RunTooShort { needs_minutes: 10 })
     );
     assert_eq!(short.resources[1].estimate, None);
     let conclusion = alone(short);
@@ -401,7 +401,7 @@ fn memory_is_judged_from_ten_minutes_on_and_never_passes_before() {
     // Memory that shrinks is no over-release.
     let mut kib = 60_000;
     let shrinking = beside(memory(), 20, |block| {
-        kib -= if block == Block::Treated { 100 } else { 0 };
+        kib -= if block == Block::Treatment { 100 } else { 0 };
         Reading::Count(kib)
     });
     let analysis = Analysis::of(&shrinking, Duration::from_secs(600));
@@ -420,7 +420,7 @@ fn memory_may_creep_by_what_is_tolerated_and_no_more() {
         let memory = Resource::noisy("rss", "KiB of resident memory", 4.0, 0.1);
         let mut kib = 60_000;
         let experiment = beside(memory, 20, |block| {
-            kib += if block == Block::Treated { gain } else { 0 };
+            kib += if block == Block::Treatment { gain } else { 0 };
             Reading::Count(kib)
         });
         let duration = Duration::from_secs(600);
@@ -468,8 +468,8 @@ fn a_missing_reading_makes_it_inconclusive_and_a_ceiling_a_leak() {
         "the other stands"
     );
 
-    let pegged = beside(dead_names(), 3, |_| Reading::Pegged);
-    let conclusion = alone(Analysis::of(&pegged, Duration::ZERO));
+    let saturated = beside(dead_names(), 3, |_| Reading::Saturated);
+    let conclusion = alone(Analysis::of(&saturated, Duration::ZERO));
     assert_eq!(
         conclusion.verdict,
         Verdict::Leak,
@@ -491,7 +491,7 @@ fn control(leak: impl Fn(Block) -> i64, pairs: usize) -> Control {
 
 #[test]
 fn the_control_must_come_out_as_a_leak_of_one() {
-    let per_block = |units| move |block| if block == Block::Treated { units } else { 0 };
+    let per_block = |units| move |block| if block == Block::Treatment { units } else { 0 };
     assert_eq!(control(per_block(5), 24), Control::Found);
     assert!(
         matches!(control(per_block(4), 24), Control::Missed { per_operation, .. } if per_operation == 0.8)
@@ -519,7 +519,7 @@ fn the_control_must_come_out_as_a_leak_of_one() {
 
 #[test]
 fn a_control_of_several_resources_has_to_be_as_sure_of_each() {
-    // One pair of fourteen went the other way: of 16,384 labellings 15 have a mean as high, which is within 0.001 and not
+    // One pair of fourteen went the other way: of 16,384 assignments 15 have a mean as high, which is within 0.001 and not
     // within half of that.
     let of = |resources: &[&str]| {
         let mut design = design(5, 8);
@@ -529,7 +529,7 @@ fn a_control_of_several_resources_has_to_be_as_sure_of_each() {
         let look = |noisy, exact| [Reading::Count(noisy), Reading::Count(exact)][..resources.len()].to_vec();
         let mut experiment = Experiment::new(design, look(noisy, exact)).unwrap();
         while experiment.pairs() < 14 {
-            if experiment.next_block() == Block::Treated {
+            if experiment.next_block() == Block::Treatment {
                 noisy += if experiment.pairs() == 0 { -5 } else { 5 };
                 exact += 5;
             }
@@ -545,7 +545,7 @@ fn a_control_of_several_resources_has_to_be_as_sure_of_each() {
 fn a_control_that_could_not_be_read_says_why() {
     for (reading, why) in [
         (Reading::Missing("no /proc".to_owned()), "no /proc"),
-        (Reading::Pegged, "it stands at its ceiling"),
+        (Reading::Saturated, "it stands at its ceiling"),
     ] {
         let mut experiment = Experiment::new(design(5, 8), vec![Reading::Count(1)]).unwrap();
         while experiment.pairs() < 14 {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::analysis::{Analysis, Finding, Obstacle, ResourceAnalysis};
+use super::analysis::{Analysis, Blocker, Finding, ResourceAnalysis};
 use super::control::Control;
 use super::format::{count, figure, list};
 
@@ -48,12 +48,12 @@ pub enum Reason {
         resource: String,
     },
     /// Something stands in the way of finding a resource clean.
-    Obstacle {
+    Blocker {
         /// Of which resource.
         resource: String,
         /// What.
         #[serde(flatten)]
-        obstacle: Obstacle,
+        blocker: Blocker,
     },
     /// There were too few pairs.
     TooFewPairs {
@@ -83,7 +83,7 @@ impl fmt::Display for Reason {
             Self::NotConfirmed { resource } => {
                 write!(f, "{resource}: only one of two experiments found something")
             }
-            Self::Obstacle { resource, obstacle } => write!(f, "{resource}: {obstacle}"),
+            Self::Blocker { resource, blocker } => write!(f, "{resource}: {blocker}"),
             Self::TooFewPairs { pairs, needs_pairs } => {
                 write!(f, "{pairs} pairs of blocks were completed, needs {needs_pairs}")
             }
@@ -123,7 +123,7 @@ impl Conclusion {
     /// - CLEAN: every resource that was to be judged is ruled out to leak λ* or more, and the control was found.
     /// - INCONCLUSIVE otherwise, with every reason.
     #[must_use]
-    pub fn draw(first: Analysis, second: Option<Analysis>, control: Control) -> Self {
+    pub fn from_experiments(first: Analysis, second: Option<Analysis>, control: Control) -> Self {
         let experiments: Vec<Analysis> = [Some(first), second].into_iter().flatten().collect();
         let leaks = confirmed(&experiments, &Finding::Leak);
         let over_releases = confirmed(&experiments, &Finding::OverRelease);
@@ -158,25 +158,25 @@ impl Conclusion {
     }
 }
 
-/// The resources of which both experiments found this. A ceiling needs no confirmation; the same coins again are none.
+/// The resources of which both experiments found this. A ceiling needs no confirmation; the same assignment again confirms nothing.
 fn confirmed(experiments: &[Analysis], wanted: &Finding) -> Vec<String> {
     let first = &experiments[0];
-    let other_coins = experiments.iter().any(|analysis| analysis.seed != first.seed);
+    let other_assignment = experiments.iter().any(|analysis| analysis.seed != first.seed);
     let in_all = |name: &str| {
         let found = |analysis: &Analysis| analysis.resource(name).is_some_and(|r| r.finding == *wanted);
         experiments.iter().all(found)
     };
     let names = first.resources.iter().map(|resource| &resource.resource.name);
     let named = names.filter(|name| {
-        (other_coins && in_all(name)) || (*wanted == Finding::Leak && is_pegged(experiments, name))
+        (other_assignment && in_all(name)) || (*wanted == Finding::Leak && is_saturated(experiments, name))
     });
     named.cloned().collect()
 }
 
 /// Whether it stood at its ceiling in either experiment.
-fn is_pegged(experiments: &[Analysis], name: &str) -> bool {
+fn is_saturated(experiments: &[Analysis], name: &str) -> bool {
     let mut analyses = experiments.iter().filter_map(|analysis| analysis.resource(name));
-    analyses.any(|resource| resource.finding == Finding::Pegged)
+    analyses.any(|resource| resource.finding == Finding::Saturated)
 }
 
 /// What keeps the experiments from being clean.
@@ -196,7 +196,7 @@ fn reasons(experiments: &[Analysis], control: &Control) -> Vec<Reason> {
             let resource = resource.name.clone();
             match finding {
                 Finding::RuledOut => judged = true,
-                Finding::Leak | Finding::OverRelease | Finding::Pegged => {
+                Finding::Leak | Finding::OverRelease | Finding::Saturated => {
                     judged = true;
                     add(if experiments.len() == 1 {
                         Reason::Unconfirmed { resource }
@@ -205,15 +205,15 @@ fn reasons(experiments: &[Analysis], control: &Control) -> Vec<Reason> {
                     });
                 }
                 // Known before the run, and no fault of it; nor does it pass.
-                Finding::NotJudged(Obstacle::RunTooShort { .. }) => {}
-                &Finding::NotJudged(Obstacle::TooFewPairs { pairs, needs_pairs }) => {
+                Finding::NotJudged(Blocker::RunTooShort { .. }) => {}
+                &Finding::NotJudged(Blocker::TooFewPairs { pairs, needs_pairs }) => {
                     judged = true;
                     add(Reason::TooFewPairs { pairs, needs_pairs });
                 }
-                Finding::Undecided(obstacle) | Finding::NotJudged(obstacle) => {
+                Finding::Undecided(blocker) | Finding::NotJudged(blocker) => {
                     judged = true;
-                    let obstacle = obstacle.clone();
-                    add(Reason::Obstacle { resource, obstacle });
+                    let blocker = blocker.clone();
+                    add(Reason::Blocker { resource, blocker });
                 }
             }
         }
@@ -246,7 +246,7 @@ fn clean(experiments: &[Analysis]) -> String {
     let smallest = judged().map(|r| r.power.map(|power| figure(power.smallest())));
     let detectable: Vec<String> = smallest.flatten().collect();
     let left_out = analysis.resources.iter().filter_map(|r| match &r.finding {
-        Finding::NotJudged(obstacle) => Some(format!("; {}: {obstacle}", r.resource.unit)),
+        Finding::NotJudged(blocker) => Some(format!("; {}: {blocker}", r.resource.unit)),
         _ => None,
     });
     format!(
@@ -266,7 +266,7 @@ fn found(verdict: Verdict, experiments: &[Analysis], names: &[String]) -> String
     let mut needed_confirmation = false;
     let found = names.iter().filter_map(|name| analysis.resource(name)).map(|r| {
         let unit = &r.resource.unit;
-        if is_pegged(experiments, &r.resource.name) {
+        if is_saturated(experiments, &r.resource.name) {
             return format!("{unit} reached the ceiling beyond which the system counts no further");
         }
         needed_confirmation = true;

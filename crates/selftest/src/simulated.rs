@@ -70,7 +70,7 @@ fn soak(background: Background, effect: Effect, seed: u64) -> Conclusion {
     };
     let first = analysis(Seed(seed));
     let second = first.needs_confirmation().then(|| analysis(Seed(seed).fork(2)));
-    Conclusion::draw(first, second, Control::Found)
+    Conclusion::from_experiments(first, second, Control::Found)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ mod trend;
 use std::time::Instant;
 
 use clap::Parser;
-use leak_test::{RELABELLINGS, Seed};
+use leak_test::{SIGN_FLIPS, Seed};
 
 use self::study::Study;
 
@@ -27,7 +27,7 @@ fn main() {
     let begun = Instant::now();
     let study = Study {
         series,
-        relabellings: RELABELLINGS,
+        sign_flips: SIGN_FLIPS,
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         seed: SEED,
     };

@@ -15,7 +15,7 @@ const OPERATIONS_PER_BLOCK: u32 = 100;
 /// A run judges up to eight resources, and each has its share of the level.
 const LEVEL: f64 = LEAK_LEVEL / 8.0;
 const LAMBDA_STAR: f64 = 0.02;
-/// Leaks per operation, of which the smallest stays within the older rule.
+/// Leaks per operation, of which the smallest stays within the two-count rule.
 const LEAKS: [f64; 3] = [0.015, 0.05, 0.1];
 /// Operations from one drop of a cache to the next; the run has 3,000.
 const PERIODS: [u64; 9] = [250, 500, 1_000, 1_500, 2_500, 3_000, 5_000, 10_000, 30_000];
@@ -54,7 +54,7 @@ const CLEAN: &[&str] = &["no leak", "λ*", "λ*, at random"];
 pub(super) struct Study {
     /// Experiments of each kind.
     pub(super) series: u64,
-    pub(super) relabellings: u32,
+    pub(super) sign_flips: u32,
     pub(super) threads: usize,
     pub(super) seed: Seed,
 }
@@ -98,9 +98,9 @@ impl Study {
             caches.row(&period.to_string(), &found);
         }
         format!(
-            "{series} experiments of each kind with {PAIRS} pairs, {OPERATIONS_PER_BLOCK} operations a treated block,\n\
-             {relabellings} relabellings, seed {seed}. Counts start at 300.\n\n\
-             **Called a leak where nothing leaks.** Nominal levels are in the heads; *two counts* is the older rule: grown by\n\
+            "{series} experiments of each kind with {PAIRS} pairs, {OPERATIONS_PER_BLOCK} operations a treatment block,\n\
+             {sign_flips} sign flips, seed {seed}. Counts start at 300.\n\n\
+             **Called a leak where nothing leaks.** Nominal levels are in the heads; *two counts* is the two-count rule: grown by\n\
              more than 20 %, or by 1 or more per operation.\n\n{false_alarms}\n\
              **Leaks found**, of so much per operation: by pairs in one experiment (p ≤ 0.001/8), and by two counts. In the last\n\
              column each series leaks what the formula calls its smallest detectable leak. 90 % is promised; whole units cost some\n\
@@ -110,7 +110,7 @@ impl Study {
              **Caches that operations fill**, by 0.1 per operation, and that are dropped now and then; 3,000 operations. Called\n\
              a leak by one experiment:\n\n{caches}",
             series = self.series,
-            relabellings = self.relabellings,
+            sign_flips = self.sign_flips,
             seed = self.seed,
         )
     }
@@ -172,7 +172,7 @@ impl Judged {
             resources: vec![Resource::exact("units", "units", LAMBDA_STAR)],
         };
         let experiment = experiment(design, PAIRS, background, effect, seed.fork(2));
-        let pairs = experiment.estimates(study.relabellings).remove(0);
+        let pairs = experiment.estimates(study.sign_flips).remove(0);
         let (readings, two_counts) = counts(&experiment);
         Self {
             readings,
@@ -211,12 +211,12 @@ impl Judged {
     }
 }
 
-/// The readings after each block, and the older rule over them and the first.
+/// The readings after each block, and the two-count rule over them and the first.
 fn counts(experiment: &Experiment) -> ([f64; trend::READINGS], CountRule) {
     let looks: Vec<&Reading> = experiment.readings(0).collect();
     let count = |look: &Reading| match look {
         Reading::Count(count) => *count as f64,
-        Reading::Pegged | Reading::Missing(_) => unreachable!("a simulated reading is a count"),
+        Reading::Saturated | Reading::Missing(_) => unreachable!("a simulated reading is a count"),
     };
     let readings = std::array::from_fn(|at| count(looks[at + 1]));
     let rule = CountRule::of(looks[0], looks[trend::READINGS], experiment.operations());
@@ -254,7 +254,7 @@ mod tests {
     fn study(threads: usize) -> Study {
         Study {
             series: 6,
-            relabellings: 199,
+            sign_flips: 199,
             threads,
             seed: Seed(1),
         }
