@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use leak_test::{Comparison, Control, Counted, ExactConclusion, Reading, Resource, Verdict};
+use leak_test::{Comparison, Control, CountTestConclusion, Counted, Reading, Resource, Verdict};
 use mach_model::{Call, Config, kern};
 
 use super::catalogue::{Findings, catalogue};
@@ -147,6 +147,6 @@ fn exact_alarm(fixture: &Fixture) -> Option<String> {
         operations: NonZeroU32::new(SAMPLES).expect("not 0"),
         counts: counts.map(counted).collect(),
     };
-    let conclusion = ExactConclusion::draw(comparison, Control::Found);
+    let conclusion = CountTestConclusion::from_comparison(comparison, Control::Found);
     (conclusion.verdict != Verdict::Clean).then_some(conclusion.sentence)
 }

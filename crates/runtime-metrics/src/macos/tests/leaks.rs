@@ -5,9 +5,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use leak_test::{
-    Analysis, Block, Conclusion, Conduct, Control, Design, Experiment, Reading, Resource, Seed, Verdict,
-};
+use leak_test::{Analysis, Block, Conclusion, Control, Design, Experiment, Reading, Resource, Seed, Verdict};
 use mach_model::{Config, Cpu, Model};
 use serde_json::Value;
 
@@ -152,7 +150,7 @@ impl Soak {
 
     fn block(&mut self, block: Block, operations: u32) {
         let born = (self.threads == Threads::Churning).then(|| self.model.spawn("born", PARKED));
-        if block == Block::Treated {
+        if block == Block::Treatment {
             (0..operations).for_each(|_| self.operate());
         }
         if let Some(born) = born {
@@ -199,7 +197,7 @@ impl Soak {
         judged: &[&str],
     ) -> Experiment {
         // Lists, names and tables grow to what they will be.
-        self.block(Block::Idle, 0);
+        self.block(Block::Control, 0);
         let first = self.counts();
         let is_judged = |name: &str| judged.is_empty() || judged.contains(&name);
         let look = |soak: &Self| -> Vec<Reading> {
@@ -239,11 +237,11 @@ fn soak(leak: Leak, every: u32, threads: Threads, operations: u32) -> Conclusion
             CountsDefect::None,
             ALL,
         );
-        Analysis::of(&experiment, Conduct::default())
+        Analysis::of(&experiment, Duration::ZERO)
     };
     let first = analysis(1);
     let second = first.needs_confirmation().then(|| analysis(2));
-    Conclusion::draw(first, second, Control::Found)
+    Conclusion::from_experiments(first, second, Control::Found)
 }
 
 /// What was found to leak, at the rate at which it does.
@@ -320,7 +318,8 @@ fn wrong_resource_counts_are_found_out() {
         let mut found = BTreeSet::from([outcome["outcome"].as_str().expect("a name").to_owned()]);
         let experiment =
             Soak::new(Leak::Nothing, 1, Threads::Steady).experiment(Seed(4), 100, PAIRS, defect, ALL);
-        let conclusion = Conclusion::draw(Analysis::of(&experiment, Conduct::default()), None, control);
+        let conclusion =
+            Conclusion::from_experiments(Analysis::of(&experiment, Duration::ZERO), None, control);
         if conclusion.verdict != Verdict::Inconclusive {
             found.insert(conclusion.sentence);
         }
