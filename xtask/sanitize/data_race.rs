@@ -1,4 +1,4 @@
-//! What ThreadSanitizer must find, or its silence about the rest means nothing.
+//! A data race. ThreadSanitizer must find it, or its silence about the tests means nothing.
 
 static mut COUNT: u64 = 0;
 

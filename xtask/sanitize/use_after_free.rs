@@ -1,4 +1,4 @@
-//! What AddressSanitizer must find, or its silence about the rest means nothing.
+//! A use after free. AddressSanitizer must find it, or its silence about the tests means nothing.
 
 fn main() {
     let boxed = Box::new(7_u8);

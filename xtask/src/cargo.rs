@@ -97,12 +97,12 @@ impl Program {
         [&["--package", self.package, target, self.name], self.options].concat()
     }
 
-    /// Builds it, and returns where cargo says that it is.
+    /// Builds it, and returns the path that cargo names.
     pub(crate) fn build(&self, checkout: &Checkout) -> Result<PathBuf> {
         self.among(&build(checkout, &self.arguments())?)
     }
 
-    /// Where it is, of what cargo has built.
+    /// Its path among the executables that cargo has built.
     pub(crate) fn among(&self, artifacts: &Artifacts) -> Result<PathBuf> {
         Ok(artifacts.named(self.kind, self.name)?.to_owned())
     }

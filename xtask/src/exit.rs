@@ -2,7 +2,7 @@
 
 use std::process::{ExitCode, ExitStatus};
 
-/// How a command ended. An error is [`Exit::Environment`].
+/// A command's result. An error is [`Exit::Environment`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     Pass = 0,

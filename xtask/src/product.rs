@@ -36,7 +36,7 @@ pub(crate) fn command(name: &OsStr) -> Option<&'static str> {
         .find(|command| name == *command)
 }
 
-/// What a command line needs built besides truegauge; truegauge itself says it.
+/// The programs that a command line needs besides truegauge, which itself says so.
 #[derive(Debug, Deserialize)]
 struct Requirements {
     /// The workspace's package that holds the client.
@@ -95,7 +95,7 @@ fn build(checkout: &Checkout, required: &Requirements) -> Result<Vec<(&'static s
     Ok(built)
 }
 
-/// Whether truegauge itself answers, without anything to judge.
+/// True if truegauge answers by itself, without anything to judge.
 fn asks_for_help(arguments: &[OsString]) -> bool {
     let options = arguments.iter().take_while(|argument| *argument != "--");
     let asks = ["-h", "--help", "-V", "--version"];

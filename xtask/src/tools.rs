@@ -8,7 +8,7 @@ use xshell::Shell;
 
 use crate::checkout::Checkout;
 
-/// Where a tool is installed from.
+/// The source that a tool is installed from.
 enum Origin {
     /// A component of the Rust toolchain.
     Component(&'static str),
@@ -252,7 +252,7 @@ impl Host {
     }
 }
 
-/// Whether this process may install packages without sudo. Linux alone has /proc, and apt.
+/// True if this process may install packages without sudo. Linux alone has /proc, and apt.
 fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
@@ -311,7 +311,7 @@ impl Tool {
     }
 }
 
-/// Whether the version in `answer`, its first word of digits and points, precedes `wanted`. The packager's own last number
+/// True if the version in `answer`, its first word of digits and points, precedes `wanted`. The packager's own last number
 /// (`0.11.0.1` of a program that says `0.11.0`) does not count.
 fn is_older(answer: &str, wanted: &str) -> bool {
     let numbers = |version: &str| {

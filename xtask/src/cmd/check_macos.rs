@@ -115,9 +115,8 @@ fn link(sh: &Shell, toolchain: &Toolchain, target: &Target, checkout: &Checkout)
         );
         return found;
     };
-    let local = toolchain.local_directories();
     for executable in Artifacts::read(&messages).into_sorted() {
-        match Examined::read(executable, target, &local) {
+        match Examined::read(executable, target) {
             Ok(examined) => {
                 for fault in &examined.faults {
                     found.fail(
@@ -180,7 +179,6 @@ fn described(examined: &Examined, checkout: &Checkout) -> String {
         executable,
         minimum_macos,
         calls,
-        local_paths,
         ..
     } = examined;
     let mut needs = format!("needs macOS {minimum_macos} (allowed: {OLDEST_MACOS} or older)");
@@ -197,10 +195,6 @@ fn described(examined: &Examined, checkout: &Checkout) -> String {
             "\n    imports Mach calls that are not in the table: {}",
             calls.others.join(", ")
         );
-    }
-    if !local_paths.is_empty() {
-        let paths: Vec<&str> = local_paths.iter().map(String::as_str).collect();
-        text += &format!("\n    contains paths of this machine: {}", paths.join(", "));
     }
     text
 }

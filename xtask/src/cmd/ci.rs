@@ -25,7 +25,7 @@ pub(crate) fn run(_: &Args, checkout: &Checkout) -> Result<Exit> {
     run_steps(checkout, Gate::All, &[])
 }
 
-/// Which steps run.
+/// A selection of steps.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gate {
     Lint,
@@ -33,135 +33,106 @@ pub(crate) enum Gate {
     All,
 }
 
-/// One step: adding one is one line here.
+/// One step; adding one is one entry in [`STEPS`].
 struct Step {
     name: &'static str,
     gate: Gate,
-    /// Program and arguments.
-    command: &'static [&'static str],
+    /// Words that spaces separate. All words after `sh -c` are one.
+    command: &'static str,
     env: Option<(&'static str, &'static str)>,
     remedy: &'static str,
 }
 
+impl Step {
+    const fn new(gate: Gate, name: &'static str, command: &'static str, remedy: &'static str) -> Self {
+        Self {
+            name,
+            gate,
+            command,
+            env: None,
+            remedy,
+        }
+    }
+}
+
 const STEPS: &[Step] = &[
+    Step::new(Gate::Lint, "format", "cargo fmt --all --check", "cargo fmt --all"),
+    Step::new(
+        Gate::Lint,
+        "clippy",
+        "cargo clippy --workspace --all-targets --locked -- -D warnings",
+        "fix each finding; `#[expect(…, reason = …)]` where clippy is wrong",
+    ),
     Step {
-        name: "format",
-        gate: Gate::Lint,
-        command: &["cargo", "fmt", "--all", "--check"],
-        env: None,
-        remedy: "cargo fmt --all",
-    },
-    Step {
-        name: "clippy",
-        gate: Gate::Lint,
-        command: &[
-            "cargo",
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--locked",
-            "--",
-            "-D",
-            "warnings",
-        ],
-        env: None,
-        remedy: "fix each finding; `#[expect(…, reason = …)]` where clippy is wrong",
-    },
-    Step {
-        name: "docs",
-        gate: Gate::Lint,
-        command: &["cargo", "doc", "--workspace", "--no-deps", "--locked"],
         env: Some(("RUSTDOCFLAGS", "-D warnings")),
-        remedy: "fix the links and comments that it names",
+        ..Step::new(
+            Gate::Lint,
+            "docs",
+            "cargo doc --workspace --no-deps --locked",
+            "fix the links and comments that it names",
+        )
     },
-    Step {
-        name: "dependencies",
-        gate: Gate::Lint,
-        command: &[
-            "cargo",
-            "deny",
-            "--log-level",
-            "warn",
-            "check",
-            "licenses",
-            "bans",
-            "sources",
-        ],
-        env: None,
-        remedy: "deny.toml lists what is allowed, and why; `cargo xtask setup` installs cargo-deny",
-    },
+    Step::new(
+        Gate::Lint,
+        "dependencies",
+        "cargo deny --log-level warn check licenses bans sources",
+        "deny.toml lists what is allowed, and why; `cargo xtask setup` installs cargo-deny",
+    ),
     // actionlint has shellcheck, if it is installed, read the `run:` lines.
-    Step {
-        name: "workflows: actionlint",
-        gate: Gate::Lint,
-        command: &["actionlint"],
-        env: None,
-        remedy: "fix each finding; `cargo xtask setup` installs it",
-    },
-    Step {
-        name: "workflows: zizmor",
-        gate: Gate::Lint,
-        command: &["zizmor", "--offline", "--quiet", ".github/workflows"],
-        env: None,
-        remedy: "fix each finding; docs.zizmor.sh explains the audits",
-    },
-    Step {
-        name: "workflows: schema",
-        gate: Gate::Lint,
-        command: &[
-            "sh",
-            "-c",
-            "check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml",
-        ],
-        env: None,
-        remedy: "fix each finding",
-    },
-    Step {
-        name: "workflows: policy",
-        gate: Gate::Lint,
-        command: &[
-            "sh",
-            "-c",
-            "check-jsonschema --schemafile .github/workflow-policy.json .github/workflows/*.yml",
-        ],
-        env: None,
-        remedy: "give every job a timeout and every action a commit; a run line calls cargo or rustup",
-    },
-    Step {
-        name: "tests",
-        gate: Gate::Test,
-        command: &["cargo", "test", "--workspace", "--locked", "--no-fail-fast"],
-        env: None,
-        remedy: "cargo test -p PACKAGE NAME runs one of them again",
-    },
-    Step {
-        name: "selftest",
-        gate: Gate::All,
-        command: &["cargo", "xtask", "selftest", "--quick"],
-        env: None,
-        remedy: "docs/selftest.md tells how defects are seeded; crates/seeded-defects/catalogue.toml is their table",
-    },
-    Step {
-        name: "check-macos",
-        gate: Gate::All,
-        command: &["cargo", "xtask", "check-macos"],
-        env: None,
-        remedy: "docs/cross-build.md lists the checks; `cargo xtask setup` installs their tools",
-    },
-    Step {
-        name: "verify",
-        gate: Gate::All,
-        command: &["cargo", "xtask", "verify"],
-        env: None,
-        remedy: "docs/architecture.md describes the evidence; docs/troubleshooting.md lists causes",
-    },
-    Step {
-        name: "verify: a real server",
-        gate: Gate::All,
-        command: &["cargo", "xtask", "verify", "--source", "qemu"],
-        env: None,
-        remedy: "`cargo xtask setup` installs QEMU; docs/troubleshooting.md lists other causes",
-    },
+    Step::new(
+        Gate::Lint,
+        "workflows: actionlint",
+        "actionlint",
+        "fix each finding; `cargo xtask setup` installs it",
+    ),
+    Step::new(
+        Gate::Lint,
+        "workflows: zizmor",
+        "zizmor --offline --quiet .github/workflows",
+        "fix each finding; docs.zizmor.sh explains the audits",
+    ),
+    Step::new(
+        Gate::Lint,
+        "workflows: schema",
+        "sh -c check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml",
+        "fix each finding",
+    ),
+    Step::new(
+        Gate::Lint,
+        "workflows: policy",
+        "sh -c check-jsonschema --schemafile .github/workflow-policy.json .github/workflows/*.yml",
+        "give every job a timeout and every action a commit; a run line calls cargo or rustup",
+    ),
+    Step::new(
+        Gate::Test,
+        "tests",
+        "cargo test --workspace --locked --no-fail-fast",
+        "cargo test -p PACKAGE NAME runs one of them again",
+    ),
+    Step::new(
+        Gate::All,
+        "selftest",
+        "cargo xtask selftest --quick",
+        "docs/selftest.md tells how defects are seeded; crates/seeded-defects/catalogue.toml is their table",
+    ),
+    Step::new(
+        Gate::All,
+        "check-macos",
+        "cargo xtask check-macos",
+        "docs/cross-build.md lists the checks; `cargo xtask setup` installs their tools",
+    ),
+    Step::new(
+        Gate::All,
+        "verify",
+        "cargo xtask verify",
+        "docs/architecture.md describes the evidence; docs/troubleshooting.md lists causes",
+    ),
+    Step::new(
+        Gate::All,
+        "verify: a real server",
+        "cargo xtask verify --source qemu",
+        "`cargo xtask setup` installs QEMU; docs/troubleshooting.md lists other causes",
+    ),
 ];
 
 /// Runs the steps of a gate, with further arguments for each.
@@ -259,10 +230,13 @@ impl Step {
         };
         let options = passed_on.iter().take_while(|argument| *argument != "--");
         let is_selection = options.into_iter().any(selects);
-        let own = self
-            .command
-            .iter()
-            .filter(|word| !is_selection || **word != "--workspace");
+        let own: Vec<&str> = match self.command.strip_prefix("sh -c ") {
+            Some(script) => vec!["sh", "-c", script],
+            None => self.command.split(' ').collect(),
+        };
+        let own = own
+            .into_iter()
+            .filter(|word| !is_selection || *word != "--workspace");
         own.map(OsString::from).chain(passed_on.iter().cloned()).collect()
     }
 

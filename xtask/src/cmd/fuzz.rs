@@ -84,7 +84,7 @@ fn all_targets(checkout: &Checkout) -> Result<Vec<String>> {
     Ok(names.lines().map(str::to_owned).collect())
 }
 
-/// Whether the target ran without a finding: cargo-fuzz's exit code tells, and its output shows the finding.
+/// Runs a target, and returns whether it had no finding. cargo-fuzz's exit code tells, and its output shows the finding.
 fn fuzz(checkout: &Checkout, target: &str, seconds: u64) -> Result<bool> {
     let ours = checkout.target_dir()?.join("fuzz");
     let learnt = ours.join("corpus").join(target);

@@ -49,7 +49,7 @@ const SKIPPED_WITH_THREADS: [&str; 6] = [
     "signals_end",
     "a_signal_brings_a_report",
     "a_link_that_stalls",
-    "a_census_counts_what_the_process_holds",
+    "resource_counts_follow_connections_and_extra_threads",
     "a_hundred_thousand_surfaces",
     "resident_memory_is_that_of_proc_self_status",
 ];

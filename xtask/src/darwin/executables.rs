@@ -1,10 +1,6 @@
 //! Judges each test executable that cargo has linked: can a Mac use it?
 
-use std::collections::BTreeSet;
-use std::path::PathBuf;
-
 use anyhow::{Context, Result};
-use memchr::memmem;
 
 use super::calls::Calls;
 use super::macho::{Program, Version};
@@ -20,14 +16,12 @@ pub(crate) struct Examined {
     pub(crate) minimum_macos: Version,
     /// Imports of the calls that the backend needs, and of others to Mach.
     pub(crate) calls: Calls,
-    /// Paths of this machine that the executable contains.
-    pub(crate) local_paths: BTreeSet<String>,
     pub(crate) faults: Vec<String>,
 }
 
 impl Examined {
     /// Reads an executable and judges it.
-    pub(crate) fn read(executable: Artifact, target: &Target, local: &[PathBuf]) -> Result<Self> {
+    pub(crate) fn read(executable: Artifact, target: &Target) -> Result<Self> {
         let path = &executable.path;
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let program = Program::read(&bytes).with_context(|| format!("cannot use {}", path.display()))?;
@@ -36,7 +30,6 @@ impl Examined {
             faults: faults(&executable, &program, &calls, target),
             minimum_macos: program.minimum_macos,
             calls,
-            local_paths: local_paths(&bytes, local),
             executable,
         })
     }
@@ -72,26 +65,10 @@ fn faults(executable: &Artifact, program: &Program, calls: &Calls, target: &Targ
     faults
 }
 
-/// Every path in `bytes` that begins with one of the directories.
-fn local_paths(bytes: &[u8], directories: &[PathBuf]) -> BTreeSet<String> {
-    const LONGEST: usize = 200;
-    let end_of_path = |byte: &u8| !(byte.is_ascii_alphanumeric() || b"/._-+@".contains(byte));
-    let mut paths = BTreeSet::new();
-    for directory in directories {
-        let directory = directory.as_os_str().as_encoded_bytes();
-        for at in memmem::find_iter(bytes, directory) {
-            let rest = &bytes[at + directory.len()..];
-            let rest = &rest[..rest.len().min(LONGEST)];
-            let length = rest.iter().position(end_of_path).unwrap_or(rest.len());
-            let path = &bytes[at..at + directory.len() + length];
-            paths.insert(String::from_utf8_lossy(path).into_owned());
-        }
-    }
-    paths
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::darwin::{APPLE_SILICON, calls};
 
@@ -169,13 +146,5 @@ mod tests {
                 "{kind}"
             );
         }
-    }
-
-    #[test]
-    fn paths_of_this_machine_are_found() {
-        let bytes = b"\0\0/home/me/project/a.rs\0cargo/registry/b.rs:/home/me\xff/home/me/.cargo/c";
-        let found = local_paths(bytes, &["/home/me".into(), "/elsewhere".into()]);
-        let found: Vec<&str> = found.iter().map(String::as_str).collect();
-        assert_eq!(found, ["/home/me", "/home/me/.cargo/c", "/home/me/project/a.rs"]);
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct Program {
     pub(crate) architecture: &'static str,
     /// The loader refuses it on anything older.
     pub(crate) minimum_macos: Version,
-    /// What the loader binds, by its name in C.
+    /// Symbols that the loader binds, by their names in C.
     pub(crate) imports: BTreeSet<String>,
 }
 

@@ -140,14 +140,6 @@ impl Toolchain {
         probe(self.with_environment(link), &format!("link for {triple}"))
     }
 
-    /// Directories of this machine that mean nothing on another one.
-    pub(crate) fn local_directories(&self) -> Vec<PathBuf> {
-        let remapped = self.remapped.iter().map(|(dir, _)| dir.clone());
-        let directories = remapped.chain(std::env::home_dir());
-        // Every path begins with a home at the root.
-        directories.filter(|dir| dir.parent().is_some()).collect()
-    }
-
     /// Compiles a trivial C file.
     pub(crate) fn probe_c_compiler(&self, sh: &Shell) -> Result<()> {
         let source = self.dir.join("probe.c");
