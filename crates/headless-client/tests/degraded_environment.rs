@@ -5,6 +5,7 @@
 mod common;
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -51,7 +52,8 @@ fn can_mount(test: &str) -> bool {
         Err(_) => "unshare is missing".to_owned(),
     };
     assert!(std::env::var_os("CI").is_none(), "{test}: {reason}");
-    eprintln!("SKIPPED: {test}: {reason}");
+    // Not `eprintln`, which the test harness captures.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {reason}");
     false
 }
 

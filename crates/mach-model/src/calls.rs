@@ -203,7 +203,7 @@ impl Model {
         }
     }
 
-    /// What a call begins with: what was to happen before it happens, and time passes.
+    /// Begins a call: scheduled events happen first, and time passes.
     fn enter(&self, call: Call) -> KernResult<RefMut<'_, State>> {
         let mut state = self.0.borrow_mut();
         let number = state.calls.len();

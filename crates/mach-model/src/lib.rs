@@ -20,7 +20,7 @@
 //! The model keeps book of what each call handed out and got back: [`Model::audit`] says what is out of
 //! balance.
 //!
-//! What it does not have: other tasks, messages, receive rights that receive, memory protection, concurrency.
+//! The model has no other tasks, messages, receiving on receive rights, memory protection or concurrency.
 
 mod calls;
 mod memory;
@@ -65,7 +65,7 @@ pub const MACH_PORT_NULL: Name = 0;
 /// `MACH_PORT_DEAD`.
 pub const MACH_PORT_DEAD: Name = !0;
 
-/// What [`Event::Panic`] unwinds with.
+/// The payload of [`Event::Panic`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScheduledPanic(pub Call);
 
@@ -110,14 +110,13 @@ pub struct Config {
     pub tick: (u32, u32),
     /// Rosetta runs the process.
     pub translated: bool,
-    /// How far the CPU counters of living threads lag: they show whole multiples of this, in ns. 0: not at
-    /// all.
+    /// Granularity of the CPU counters of living threads, in ns: they show whole multiples of it. 0: exact.
     pub lag_ns: u64,
-    /// What a call takes, in ns.
+    /// Duration of a call, in ns.
     pub call_ns: u64,
     /// Open descriptors.
     pub descriptors: usize,
-    /// How many words of `TASK_VM_INFO` this kernel knows.
+    /// Number of words of `TASK_VM_INFO` that this kernel knows.
     pub vm_info_count: u32,
 }
 
@@ -211,13 +210,13 @@ impl Model {
         self.0.borrow().calls.clone()
     }
 
-    /// How many calls have failed because the schedule said so.
+    /// Number of calls that failed because of the schedule.
     #[must_use]
     pub fn failures(&self) -> usize {
         self.0.borrow().failures
     }
 
-    /// How many calls have panicked because the schedule said so.
+    /// Number of calls that panicked because of the schedule.
     #[must_use]
     pub fn panics(&self) -> usize {
         self.0.borrow().panics
@@ -295,7 +294,7 @@ impl Model {
         state.given.retain(|given| *given != name);
     }
 
-    /// What is out of balance; nothing, if everything that calls handed out was given back once.
+    /// Lists the imbalances. The list is empty if every right and array that calls handed out was released once.
     ///
     /// A release that failed because the schedule said so is no imbalance: what it did not release is
     /// expected.

@@ -8,13 +8,13 @@ pub const TAG_MACH_MSG: u32 = 20;
 pub const TAG_MALLOC: u32 = 1;
 
 const BASE: u64 = 0x1_0000_0000;
-/// How many pages of the process's own there are, with gaps between them.
+/// Number of the process's own pages, with gaps between them.
 const OWN_PAGES: u64 = 8;
 
 /// Neighbouring pages of one tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Region {
-    /// Where it starts.
+    /// Start address.
     pub address: u64,
     /// In bytes.
     pub size: u64,

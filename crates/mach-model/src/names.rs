@@ -13,7 +13,7 @@ pub const UREFS_MAX: u32 = 65_535;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Port(pub(crate) u64);
 
-/// What a name denotes.
+/// The object that a name denotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Right {
     /// A send right, held as so many user references.
@@ -23,7 +23,7 @@ pub enum Right {
     },
     /// The receive right of a port, and no send right.
     Receive,
-    /// What a send right turns into when its port dies. It keeps its references.
+    /// A send right whose port has died. It keeps its references.
     DeadName {
         /// User references.
         urefs: u32,

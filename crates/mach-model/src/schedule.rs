@@ -1,4 +1,4 @@
-//! What happens before which call.
+//! Events, each scheduled before a call.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ impl Call {
     }
 }
 
-/// What can happen before a call.
+/// An event before a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {

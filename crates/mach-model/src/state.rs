@@ -15,7 +15,7 @@ pub(crate) struct Thread {
     /// Its name in its own task, as the thread library noted it when the thread was born.
     pub(crate) own_name: Name,
     pub(crate) cpu: Cpu,
-    /// What it uses, in percent of a core.
+    /// CPU use, in percent of a core.
     pub(crate) load: Cpu,
     pub(crate) dying: bool,
 }

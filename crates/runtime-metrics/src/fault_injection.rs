@@ -21,7 +21,7 @@
 //! | `dead_name` | a dead name | macOS |
 //! | `array` | an array of threads, its rights released, its memory not | macOS |
 //!
-//! What the system gives no more of is leaked no more: the process stands at its ceiling.
+//! A resource that the system refuses is not leaked any further: the process stands at its limit.
 
 use std::fs::File;
 use std::mem;
@@ -52,13 +52,13 @@ pub(crate) fn on_sample() {
     }
 }
 
-/// What to leak, and when.
+/// The resource to leak, and the samples that leak it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Fault {
     resource: Resource,
-    /// How much each time.
+    /// Units a leaking sample.
     units: usize,
-    /// Only every so many samples.
+    /// Leaks once in this many samples.
     every: u64,
     /// From this sample, counted from 0, to before that.
     from: u64,
@@ -149,11 +149,11 @@ impl Fault {
 struct Injector {
     fault: Fault,
     samples: AtomicU64,
-    /// What can be given back.
+    /// Leaked resources that are released at the next trim.
     cache: Arc<Mutex<Vec<Held>>>,
 }
 
-/// What goes when it is dropped.
+/// A resource that is released when this is dropped.
 #[expect(dead_code, reason = "held, not read")]
 enum Held {
     Descriptor(File),

@@ -24,7 +24,7 @@ pub(crate) trait Backend: Sized {
 
     /// Takes two snapshots with `pause` between them, and the other figures after the second.
     ///
-    /// Where the platform knows that it can read nothing, it fails without pausing.
+    /// Fails without pausing if the platform can read nothing.
     fn read_window(&mut self, pause: impl FnOnce()) -> Result<Window<'_>, String>;
 
     /// Counts the resources that the process holds.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-/// What one [`sample`](crate::sample) saw.
+/// The result of one [`sample`](crate::sample).
 ///
 /// Serialises without a tag: a reader tells the two variants apart by `available`, which only the second has.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -51,7 +51,7 @@ pub struct ProcessReport {
     pub threads: Vec<ThreadMetrics>,
     /// [`std::env::consts::OS`].
     pub platform: String,
-    /// What could not be read, as a path into this structure (`process.rss_kb`, `threads.1234.name`), and the
+    /// Figures that could not be read: the path into this structure (`process.rss_kb`, `threads.1234.name`) and the
     /// reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub missing: BTreeMap<String, String>,
@@ -126,7 +126,7 @@ pub struct Unavailable {
     pub platform: String,
     /// Always `false`.
     pub available: bool,
-    /// Why there are no figures.
+    /// The reason.
     pub reason: String,
 }
 

@@ -58,7 +58,7 @@ pub struct ResourceCounts {
     /// leak, or the trace of a release too many.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release_failures: Option<u64>,
-    /// What could not be read (`descriptors`, `port_names`), and the reason.
+    /// Figures that could not be read: the field (`descriptors`, `port_names`) and the reason.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub missing: BTreeMap<String, String>,
 }

@@ -25,7 +25,7 @@ pub(crate) struct CpuReading {
 pub(crate) struct ThreadReading {
     pub(crate) tid: u64,
     pub(crate) cpu: Reading<CpuReading>,
-    /// `None` where nobody asked: only the end of a window needs names.
+    /// `None` in the first snapshot: only the end of a window needs names.
     pub(crate) name: Option<Reading<Name>>,
 }
 
@@ -38,11 +38,11 @@ pub(crate) struct Snapshot {
     pub(crate) threads: Vec<ThreadReading>,
     /// Read *after* the threads' clocks, so that it never lags behind their sum.
     pub(crate) process_cpu: Reading<CpuReading>,
-    /// How far the CPU clock of a running thread may lag behind the truth; 0 where it does not.
+    /// Maximal lag of a running thread's CPU clock; 0 if it never lags.
     pub(crate) cpu_lag_ns: u64,
 }
 
-/// What is read at the end of the window alone.
+/// Figures that are read only at the end of the window.
 #[derive(Debug, Clone)]
 pub(crate) struct EndReadings {
     pub(crate) rss_kb: Reading<u64>,
@@ -64,14 +64,14 @@ impl Snapshot {
         }
     }
 
-    /// Sorts threads that came in any order. Should a tid be there twice, either counts.
+    /// Sorts threads that were listed in any order, and keeps one of each tid.
     #[allow(dead_code, reason = "some platforms list threads in order")]
     pub(crate) fn sort_by_tid(&mut self) {
         self.threads.sort_unstable_by_key(|thread| thread.tid);
         self.threads.dedup_by_key(|thread| thread.tid);
     }
 
-    /// When the snapshot was taken: the process clock's stamp, or else the latest of the threads'.
+    /// The time of the snapshot: the process clock's stamp, or else the latest of the threads'.
     fn taken_at_ns(&self) -> Option<u64> {
         let threads = || {
             self.threads
@@ -88,8 +88,8 @@ impl Snapshot {
     }
 }
 
-/// Makes the report tell what happened between two snapshots. Fails only when neither the window nor anything in it
-/// can be told, and then says nothing of what the report holds.
+/// Fills the report with the changes between two snapshots. Fails only if the window itself cannot be measured; the
+/// report's content is unspecified then.
 pub(crate) fn report_between(
     before: &Snapshot,
     after: &Snapshot,

@@ -19,7 +19,7 @@ impl Stamp {
     }
 }
 
-/// What `read` reads, between a stamp before and one after it.
+/// The result of `read`, with a stamp before it and one after it.
 ///
 /// When the sampler is interrupted in between, the stamps can be milliseconds off. Such a reading is taken again, and
 /// the one that took the shortest counts. An error is not tried again.

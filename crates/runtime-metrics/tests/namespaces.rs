@@ -3,6 +3,7 @@
 
 #![cfg(target_os = "linux")]
 
+use std::io::Write as _;
 use std::process::Command;
 use std::time::Duration;
 
@@ -30,7 +31,8 @@ fn can_unshare(test: &str) -> bool {
         Err(_) => "unshare is missing".to_owned(),
     };
     assert!(std::env::var_os("CI").is_none(), "{test}: {reason}");
-    eprintln!("SKIPPED: {test}: {reason}");
+    // Not `eprintln`, which the test harness captures.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {reason}");
     false
 }
 

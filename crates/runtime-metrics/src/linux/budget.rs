@@ -1,4 +1,4 @@
-//! What a sample costs, in system calls: counted by tracing (ptrace(2)) a process that samples itself.
+//! The cost of a sample in system calls, counted by tracing (ptrace(2)) a process that samples itself.
 
 use std::fs::DirEntry;
 use std::io::{BufRead, BufReader, Write};
@@ -24,7 +24,7 @@ fn even_clock() -> std::io::Result<u64> {
     Ok(NOW_NS.fetch_add(1, Relaxed))
 }
 
-/// What the traced process runs: so many threads, and so many samples between two lines, its only input and its end.
+/// The traced process: spawns threads, waits for a line, samples, and exits.
 #[test]
 #[ignore = "the other tests run it"]
 fn inside() {
@@ -58,7 +58,7 @@ fn inside() {
     std::process::exit(0);
 }
 
-/// Whether no thread but this one is about to run, and so to have its name read again.
+/// True if every other thread sleeps. The name of a thread that runs would be read again.
 fn all_others_wait() -> bool {
     let waits = |task: std::io::Result<DirEntry>| {
         let stat = std::fs::read_to_string(task.expect("listed").path().join("stat")).expect("alive");
@@ -107,10 +107,10 @@ fn system_calls(threads: usize, samples: usize) -> usize {
     stops / 2
 }
 
-/// What a sample by a kept sampler takes, beside threads that idle.
+/// System calls of one sample by a kept sampler, next to idle threads.
 fn calls_of_a_sample(threads: usize) -> usize {
     const SAMPLES: usize = 20;
-    // What else the process does may differ by a call, whatever the samples.
+    // The calls around the samples may differ by one between the two runs.
     system_calls(threads, SAMPLES)
         .saturating_sub(system_calls(threads, 0))
         .div_ceil(SAMPLES)

@@ -18,7 +18,7 @@ pub(super) struct Clocks {
 }
 
 impl Clocks {
-    /// Those of the running system.
+    /// The clocks of the running system.
     pub(super) const SYSTEM: Self = Self {
         monotonic_ns,
         thread_cpu_ns,

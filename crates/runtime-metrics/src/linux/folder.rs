@@ -28,7 +28,7 @@ impl Folder {
         }
     }
 
-    /// How many threads there are, from the directory's link count: two, and one for each (`fs/proc/base.c`,
+    /// The number of threads, from the directory's link count: two, and one for each (`fs/proc/base.c`,
     /// `proc_task_getattr`). `None` where it cannot be read; it may be wrong on a system that only resembles Linux.
     pub(super) fn count(&self) -> Option<usize> {
         let links = fstat(&self.dir).ok()?.st_nlink;

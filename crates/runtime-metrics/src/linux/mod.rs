@@ -1,4 +1,4 @@
-//! Linux: `/proc/self/task` says which threads there are, their CPU clocks say what they used.
+//! Linux: `/proc/self/task` lists the threads, and each thread's CPU clock tells its time.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -10,8 +10,8 @@
 //! | `procfs` | the formats of files |
 //! | `resource_counts` | what the process holds |
 //!
-//! What is kept between samples is worth the most system calls: with N threads that idle, a sample makes 2N + 9 of
-//! them, 2N to read the clocks.
+//! The sampler keeps what would cost the most system calls. With N idle threads, a sample makes 2N + 9 calls; 2N of them
+//! read the clocks.
 
 mod clock;
 mod folder;
@@ -35,7 +35,7 @@ use procfs::Statm;
 use tasks::Tasks;
 use thread_source::ThreadSource;
 
-/// What a sampler keeps between samples.
+/// The state that a sampler keeps between samples.
 pub(crate) struct Linux {
     proc: PathBuf,
     clocks: Clocks,
@@ -48,7 +48,7 @@ pub(crate) struct Linux {
     after: Snapshot,
 }
 
-/// What is open.
+/// Open descriptors.
 struct Handles {
     /// The process that opened them: in a child of a fork they go on telling of the parent.
     pid: u32,
@@ -99,8 +99,8 @@ impl Linux {
         }
     }
 
-    /// The first snapshot. What kept handles do not answer exactly and without fault is asked again of new ones, so that
-    /// a sampler that is kept never knows less than a new one.
+    /// Takes the first snapshot. If the kept handles do not answer exactly and without fault, it opens new ones, so that a
+    /// kept sampler never knows less than a new one.
     fn begin(&mut self) -> Result<Handles, String> {
         let pid = process::id();
         let usable = |kept: &Handles| kept.pid == pid && kept.tasks.is_exact();
@@ -121,7 +121,7 @@ impl Linux {
         Ok(handles)
     }
 
-    /// The second snapshot. What takes longer than clocks, names and memory, comes after them.
+    /// Takes the second snapshot. Names and memory take longer than the clocks, so they are read after them.
     fn finish(&mut self, handles: &mut Handles) -> Result<EndReadings, String> {
         let tasks = &mut handles.tasks;
         take(tasks, self.clocks, &mut self.known, &mut self.after)?;
@@ -167,7 +167,7 @@ fn take(
     Ok(())
 }
 
-/// Whether every clock could be read, and there was one.
+/// True if there are threads, and every clock could be read.
 fn is_without_fault(snapshot: &Snapshot) -> bool {
     !snapshot.threads.is_empty()
         && snapshot.process_cpu.is_ok()

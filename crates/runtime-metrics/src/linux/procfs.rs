@@ -76,7 +76,7 @@ fn parse_statm(text: &[u8]) -> io::Result<(u64, u64)> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Schedstat {
     pub(super) cpu_ns: u64,
-    /// How often the thread was put on a CPU. 0 for one that runs means that this kernel does not count.
+    /// Times that the thread was put on a CPU. 0 for one that runs means that this kernel does not count.
     pub(super) timeslices: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What the threads used and what they are called, from the best source there is.
+//! CPU times and names of the threads, from the best source that answers.
 
 use std::fmt;
 use std::fs;
@@ -22,7 +22,7 @@ pub(super) struct Tasks {
     source: Reading<CpuSource>,
 }
 
-/// Where a thread's CPU time comes from.
+/// The source of a thread's CPU time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CpuSource {
     /// Its CPU clock: exact to the ns.
@@ -40,7 +40,7 @@ const BLOCK: usize = 16;
 impl CpuSource {
     const BEST_FIRST: [Self; 3] = [Self::Clock, Self::Schedstat, Self::Stat];
 
-    /// How many threads to read between two stamps: reading a file takes as long as a block of clocks.
+    /// Threads to read between two stamps: reading a file takes as long as a block of clocks.
     fn block(self) -> usize {
         if self == Self::Clock { BLOCK } else { 1 }
     }
@@ -118,12 +118,12 @@ impl Tasks {
         alive(comm, &"comm")
     }
 
-    /// Whether a thread's CPU time moves whenever it runs.
+    /// True if a thread's CPU time moves whenever the thread runs.
     pub(super) fn is_exact(&self) -> bool {
         self.source == Ok(CpuSource::Clock)
     }
 
-    /// How far the CPU time of a running thread may lag: not at all, or by a tick of the slowest kernel (and of
+    /// Maximal lag of a running thread's CPU time: not at all, or by a tick of the slowest kernel (and of
     /// `stat`). Where nobody reads the threads' clocks, the process's lags as they do.
     pub(super) fn cpu_lag_ns(&self) -> u64 {
         const TICK_NS: u64 = 10_000_000;

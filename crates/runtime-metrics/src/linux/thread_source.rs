@@ -39,7 +39,7 @@ pub(super) fn refresh(source: &mut impl ThreadSource, known: &mut Vec<u32>) -> R
 mod tests {
     use super::*;
 
-    /// Threads that come and go by a script: before each question the next of these is who is there.
+    /// Threads that start and end by a script: each query sees the next entry of `there`.
     struct Scripted {
         there: &'static [&'static [u32]],
         /// Passed over by the listings, in turn.
@@ -76,7 +76,7 @@ mod tests {
         }
     }
 
-    /// What is known in the end, and how many listings it took.
+    /// The tids known in the end, and the number of listings that it took.
     fn known_after(
         known: &[u32],
         there: &'static [&'static [u32]],

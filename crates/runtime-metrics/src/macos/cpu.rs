@@ -22,7 +22,7 @@ use std::sync::OnceLock;
 
 use super::kernel::{CpuTimes, KernReturn, Kernel, TimeValue};
 
-/// Where process CPU time comes from. All variants count living and ended threads.
+/// The source of the process's CPU time. All variants count living and ended threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     AbsoluteTime,
@@ -30,7 +30,7 @@ pub(super) enum Source {
     ThreadTimesAndBasic,
 }
 
-/// How often to look again when a thread ends between two calls that must belong together.
+/// Attempts at two readings that belong together, in case a thread ends between them.
 const MAX_ATTEMPTS: usize = 16;
 
 /// Process CPU time in ns, from the source in `chosen`; the first call chooses.
@@ -84,7 +84,7 @@ fn in_ticks(kernel: &dyn Kernel, times: Result<CpuTimes<u64>, KernReturn>) -> Re
     u64::try_from(ticks * u128::from(numer) / u128::from(denom)).map_err(|_| format!("absurd: {ticks} ticks"))
 }
 
-/// What a tick of the kernel's counters is in ns, as a fraction without zeros.
+/// Nanoseconds of one tick of the kernel's counters, as a fraction without zeros.
 fn timebase(kernel: &dyn Kernel) -> Result<(u64, u64), String> {
     let (numer, denom) = if kernel.is_translated() {
         const NS_PER_SECOND: u64 = 1_000_000_000;

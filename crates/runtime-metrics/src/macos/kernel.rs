@@ -95,8 +95,8 @@ impl OutOfLine {
         self.count
     }
 
-    /// What `mach_vm_deallocate` must be told: it rounds to whole pages by itself, but takes a size that is
-    /// too small at its word and a size of 0 as done.
+    /// The size to pass to `mach_vm_deallocate`. The call rounds up to whole pages; a size that is too small leaks pages,
+    /// and a size of 0 frees nothing.
     pub(super) fn size_in_bytes(&self) -> u64 {
         u64::from(self.count) * size_of::<u32>() as u64
     }
@@ -134,14 +134,14 @@ pub(super) struct BasicInfo {
     pub(super) resident_size: u64,
     /// In bytes.
     pub(super) virtual_size: u64,
-    /// Of threads that have **ended**: the living are not in it (`osfmk/kern/task.c`, `_task_fill_times`).
+    /// Time of **ended** threads; living ones are not in it (`osfmk/kern/task.c`, `_task_fill_times`).
     pub(super) ended_threads: CpuTimes<TimeValue>,
 }
 
 /// `TASK_VM_INFO`, as much as is used of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct VmInfo {
-    /// How many 32-bit words of the structure the kernel filled; older kernels know fewer fields.
+    /// Number of 32-bit words of the structure that the kernel filled; older kernels know fewer fields.
     pub(super) count: u32,
     /// In bytes; filled if `count` is at least [`Self::COUNT_WITH_FOOTPRINT`].
     pub(super) phys_footprint: u64,

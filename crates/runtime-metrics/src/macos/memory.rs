@@ -4,11 +4,11 @@ use super::kernel::{Kernel, VmInfo};
 use crate::snapshot::Reading;
 
 pub(super) struct Memory {
-    /// What Activity Monitor calls "Real Memory", and `ps -o rss=`.
+    /// Activity Monitor's "Real Memory", and `ps -o rss=`.
     pub(super) rss_kb: Reading<u64>,
     /// `ps -o vsz=`.
     pub(super) vm_size_kb: Reading<u64>,
-    /// What Activity Monitor calls "Memory", and `top` MEM.
+    /// Activity Monitor's "Memory", and MEM of `top`.
     pub(super) footprint_kb: Reading<u64>,
 }
 

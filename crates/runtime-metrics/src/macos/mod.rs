@@ -36,7 +36,7 @@ use crate::snapshot::{CpuReading, EndReadings, Snapshot};
 use crate::stamp::{self, Stamp};
 use crate::uptime::uptime;
 
-/// What a sampler keeps between samples: memory to be used again. Rights to ports are held only during a sample.
+/// Keeps memory between samples, to be used again. Rights to ports are held only during a sample.
 pub(crate) struct MacOs {
     before: Snapshot,
     after: Snapshot,
@@ -94,7 +94,7 @@ impl MacOs {
     }
 }
 
-/// What `read` reads, and when.
+/// The result of `read`, and the time of the reading.
 fn stamped<T>(kernel: &dyn Kernel, read: impl Fn() -> T) -> (T, Stamp) {
     let Ok(stamped) = stamp::stamped(|| Ok::<_, Infallible>(kernel.monotonic_ns()), || Ok(read()));
     stamped

@@ -1,4 +1,4 @@
-//! What the kernel hands out and must get back, each in a type that gives it back exactly once.
+//! Rights and memory that the kernel hands out, each in a type that releases it exactly once.
 //!
 //! A release that the kernel refuses is a leak that cannot be mended here. It is never passed over: it goes
 //! to the [`log`] (the facade that a library can use without choosing its user's logger) and is counted in
@@ -11,7 +11,7 @@ use super::kernel::{KernReturn, Kernel, MACH_PORT_DEAD, MACH_PORT_NULL, Name, Ou
 
 static RELEASE_FAILURES: AtomicU64 = AtomicU64::new(0);
 
-/// How many releases the kernel has refused in this process.
+/// Number of releases that the kernel has refused in this process.
 pub(super) fn release_failures() -> u64 {
     RELEASE_FAILURES.load(Ordering::Relaxed)
 }

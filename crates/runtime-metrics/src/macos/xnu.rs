@@ -71,7 +71,7 @@ const _: () = {
     );
 };
 
-/// What structures are counted in: `natural_t`.
+/// Mach counts a structure's size in words of `natural_t`.
 const WORD_BYTES: usize = size_of::<integer_t>();
 
 /// The running system.

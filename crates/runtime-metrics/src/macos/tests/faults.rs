@@ -47,7 +47,7 @@ fn found(name: &str, config: Config) -> Vec<String> {
         }
     }
     let kernel = Faulty::new(&fixture.model, fault);
-    let spoil = |report: &mut ProcessReport| {
+    let tamper = |report: &mut ProcessReport| {
         if name == "unsorted" {
             let listed = fixture.model.tids();
             report
@@ -55,7 +55,7 @@ fn found(name: &str, config: Config) -> Vec<String> {
                 .sort_by_key(|thread| listed.iter().position(|tid| *tid == thread.tid));
         }
     };
-    fixture.faults(&kernel, || kernel.pause(), spoil)
+    fixture.faults(&kernel, || kernel.pause(), tamper)
 }
 
 /// What kinds of faults these are.

@@ -36,13 +36,13 @@ impl Fixture {
         Self { model }
     }
 
-    /// Samples by way of `kernel`, which must be the fixture's model or something in front of it, and says what
-    /// is wrong: the kind, a colon, and the details. `spoil` may change the report first, as a faulty backend would have.
+    /// Samples through `kernel`, which must be the fixture's model or something in front of it. Lists the faults of the
+    /// report: the kind, a colon, and the details. `tamper` may change the report first, as a faulty backend would.
     pub(super) fn faults(
         &self,
         kernel: &dyn Kernel,
         pause: impl FnOnce(),
-        spoil: impl FnOnce(&mut ProcessReport),
+        tamper: impl FnOnce(&mut ProcessReport),
     ) -> Vec<String> {
         let model = &self.model;
         // The youngest thread is found to be ending when it is asked for its clock, in the first snapshot.
@@ -65,7 +65,7 @@ impl Fixture {
             faults.push("report: there is none".to_owned());
             return faults;
         };
-        spoil(&mut report);
+        tamper(&mut report);
         let expected = Expected {
             window_ns: (end.1 - start.1) as f64,
             used_ns: (end.0.total() - start.0.total()) as f64,
