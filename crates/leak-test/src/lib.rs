@@ -2,8 +2,8 @@
 //!
 //! Counts of a live process move by themselves, and trend tests take that for leaks. Here a random assignment decides which
 //! of two adjacent blocks of time performs operations (treatment) and which idles (control). The operations caused what the
-//! treatment blocks gain over the control blocks. Fisher's randomisation test then holds whatever else moves the counts. `docs/soak.md` explains the
-//! method, its guarantees and its limits.
+//! treatment blocks gain over the control blocks. Fisher's randomisation test then holds whatever else moves the counts.
+//! `docs/soak.md` explains the method, its guarantees and its limits.
 //!
 //! | step | type |
 //! |---|---|
