@@ -112,8 +112,9 @@ impl TinyCheckout {
             ".cargo/config.toml",
             &fs::read_to_string(settings.join("config.toml")).expect("our settings"),
         );
-        let wrapper = "rustc-of-this-checkout";
-        symlink(settings.join(wrapper), root.join(".cargo").join(wrapper)).expect("linked");
+        let wrapper = fs::read_link(settings.join("this-checkout/env")).expect("a link");
+        fs::create_dir(root.join(".cargo/this-checkout")).expect("created");
+        symlink(wrapper, root.join(".cargo/this-checkout/env")).expect("linked");
         checkout.change(text);
         checkout
     }

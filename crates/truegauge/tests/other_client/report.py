@@ -12,10 +12,8 @@ def work():
         while time.thread_time() < until: pass
         time.sleep(0.005)
 
-def age():
-    # Not psutil's create_time(): it adds the boot's whole second to the start, and so is off by up to one.
-    ticks = int(open("/proc/self/stat").read().rsplit(")", 1)[1].split()[19])
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+# Not psutil's create_time(), which is off by up to a second: it counts from the whole second of the boot.
+born = int(open("/proc/self/stat").read().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
 
 def clocks():
     return sum(me.cpu_times()[:2]), {t.id: t.user_time + t.system_time for t in me.threads()}
@@ -28,7 +26,7 @@ while True:
     time.sleep(1)
     (cpu_now, threads_now), span = clocks(), time.monotonic() - start
     memory, name = me.memory_info(), lambda tid: open(f"/proc/self/task/{tid}/comm").read().strip()
-    process = {"cpu_percent": 100 * (cpu_now - cpu) / span, "uptime_secs": age(),
+    process = {"cpu_percent": 100 * (cpu_now - cpu) / span, "uptime_secs": time.clock_gettime(time.CLOCK_BOOTTIME) - born,
                "rss_kb": memory.rss // 1024, "vm_size_kb": memory.vms // 1024}
     tasks = [{"tid": tid, "name": name(tid), "cpu_percent": 100 * (used - threads.get(tid, 0)) / span}
              for tid, used in sorted(threads_now.items())]
