@@ -1,4 +1,4 @@
-//! What a sample costs: warm, in one process that samples again and again, and first, in a process of its own each.
+//! The cost of a sample: warm, in one process that samples again and again, and first, in a process of its own each.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -11,13 +11,13 @@ use crate::population::{Activity, Population};
 use crate::statistics::Measured;
 use crate::subject::{Entry, Subject};
 
-/// What is measured at one size.
+/// Extent of the measurement at one size.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Size {
     pub(crate) threads: usize,
-    /// How many turns each subject gets, warm.
+    /// Turns of each subject, warm.
     pub(crate) rounds: usize,
-    /// How many processes each subject gets.
+    /// Processes of each subject.
     pub(crate) processes: usize,
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn warm(size: Size, is_active: bool) -> Result<Costs> {
         }
     }
     for round in 0..size.rounds {
-        // Who comes first changes, lest somebody always profit from who came before.
+        // The order rotates, so that no subject always profits from the one before it.
         let count = subjects.len();
         for nth in 0..count {
             let (name, subject, costs) = &mut subjects[(round + nth) % count];
@@ -120,7 +120,7 @@ fn first_of(name: &str, threads: usize, activity: &str) -> Result<f64> {
         .with_context(|| format!("{name} printed {printed:?}"))
 }
 
-/// What a process of its own does: one sample, its cost in µs.
+/// Takes one sample in a fresh process and prints its cost in µs.
 pub(crate) fn print_first(name: &str, threads: usize, activity: u8) -> Result<()> {
     let (activity, window) = scenario(threads, activity == 1);
     let _population = Population::start(threads, activity)?;

@@ -1,4 +1,4 @@
-//! What a sample costs, and how far its figures are off, beside others that read the same: one run, interleaved.
+//! Cost and error of a sample, next to peers that read the same figures: one run, interleaved.
 //!
 //! Prints Markdown on standard output, progress on standard error. `cargo xtask bench` builds it with the feature
 //! `peers` and writes what it prints into `docs/performance.md`; without the feature only runtime-metrics and the floor

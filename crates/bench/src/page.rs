@@ -11,7 +11,7 @@ use crate::entries::{FLOOR, OURS, entries};
 use crate::statistics::Measured;
 use crate::subject::Entry;
 
-/// How much is measured.
+/// Extent of the measurements.
 pub(crate) struct Extent {
     sizes: &'static [Size],
     /// Length of a window in ms, and how often it is tried.

@@ -1,5 +1,5 @@
-//! The others, each used as its documentation says, and asked for what a sample of runtime-metrics has: CPU and name of
-//! every thread, CPU and memory of the process.
+//! The peers. Each is used as its documentation says and reads the figures of a runtime-metrics sample: CPU and name of every
+//! thread, CPU and memory of the process.
 
 use std::collections::HashMap;
 use std::thread;
@@ -32,7 +32,7 @@ pub(crate) fn entries() -> Vec<Entry> {
     ]
 }
 
-/// What the published client does for its bug reports.
+/// The published client's sampling for its bug reports.
 struct Published(Option<RuntimeMetrics>);
 
 impl Subject for Published {
@@ -106,7 +106,7 @@ impl Subject for Sysinfo {
     }
 }
 
-/// What one would write with it: the threads' ticks before and after.
+/// The usual code on top of procfs: the threads' ticks before and after.
 #[derive(Default)]
 struct Procfs(Vec<(u64, f64, String)>);
 

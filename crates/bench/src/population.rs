@@ -9,12 +9,12 @@ use anyhow::{Context, Result};
 
 use crate::clock::own_cpu_ns;
 
-/// What the threads do.
+/// The threads' activity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Activity {
-    /// Of a hundred threads, how many work a little in every window.
+    /// Percentage of the threads that work a little in every window.
     pub(crate) percent: usize,
-    /// How long they sleep in between.
+    /// Sleep between two bursts.
     pub(crate) pause: Duration,
 }
 

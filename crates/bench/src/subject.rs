@@ -10,11 +10,11 @@ use crate::clock::{monotonic_ns, own_cpu_ns};
 pub(crate) trait Subject {
     fn sample(&mut self, window: Duration) -> Result<Sampled>;
 
-    /// What the last sample said: CPU in percent of a core, by tid.
+    /// The last sample's figures: CPU in percent of a core, by tid.
     fn percents(&self) -> Vec<(u64, f64)>;
 }
 
-/// What a sample took.
+/// Cost and time of a sample.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sampled {
     /// CPU time of the thread that sampled: the window, which it slept, is not in it.
@@ -39,9 +39,9 @@ pub(crate) fn timed(sample: impl FnOnce() -> Result<()>) -> Result<Sampled> {
 /// One row of the tables.
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
-    /// Whether it says what threads used, rather than only costing.
+    /// True if it reports the threads' CPU; the floor only costs.
     pub(crate) has_figures: bool,
-    /// Whether it is part of this process, and begins when the process does.
+    /// True if it is part of this process and starts with it.
     pub(crate) in_process: bool,
     pub(crate) start: fn() -> Result<Box<dyn Subject>>,
 }

@@ -28,11 +28,11 @@ const GLZ_DICTIONARY_BYTES: usize = 64 << 20;
 /// Events that may wait to be drained. One may hold a decoded image, which a few bytes can make 256 MiB large (the renderer's
 /// bound); the channels that draw wait meanwhile.
 const MAX_QUEUED_EVENTS: usize = 4;
-/// How long a connection may take to wind down. The renderer looks at its cancel flag ten times a second, and
+/// Time that a connection may take to shut down. The renderer looks at its cancel flag ten times a second, and
 /// not at all while it connects.
 const SHUTDOWN_GRACE: Duration = Duration::from_millis(400);
 
-/// Why there is no session any more that nobody asked to end.
+/// The reason why a session never began or was lost.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// The server did not take the password, or wants one.
@@ -49,7 +49,7 @@ pub enum SessionError {
     Connect {
         /// The server.
         target: Target,
-        /// What the renderer says.
+        /// The renderer's reason.
         cause: String,
     },
     /// There was a session.
@@ -57,7 +57,7 @@ pub enum SessionError {
     Lost {
         /// The server.
         target: Target,
-        /// What the renderer says.
+        /// The renderer's reason.
         cause: String,
     },
 }

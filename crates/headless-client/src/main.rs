@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     match headless_client::run(Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // Whoever read standard error may be gone, which `eprintln!` would turn into a panic.
+            // `eprintln!` would panic if the reader of standard error is gone.
             let _ = writeln!(std::io::stderr(), "headless-client: error: {failure}");
             ExitCode::from(failure.exit_code())
         }

@@ -1,11 +1,11 @@
-//! What happened in a session that somebody should know of, as `notifications.json` lists it.
+//! Notable events of a session, as `notifications.json` lists them.
 
 use std::collections::VecDeque;
 
 use shakenfist_spice_protocol::NotifySeverity;
 use shakenfist_spice_renderer::{NotificationEntry, NotificationSource};
 
-/// How many are kept. Newer ones take the place of the oldest.
+/// Number of notifications kept. Newer ones replace the oldest.
 const MAX_KEPT: usize = 500;
 
 /// The longest message kept, in characters: servers write them, too.

@@ -296,7 +296,7 @@ impl Report {
     }
 }
 
-/// What the name of a report ends in while it is written: nobody who looks for zips sees it.
+/// Suffix of an unfinished report, so that a search for zips does not find it.
 const UNFINISHED: &str = ".partial";
 
 /// Gives a finished report its name, which must be free.
@@ -335,7 +335,7 @@ pub struct FiledReport {
     pub bytes: u64,
 }
 
-/// Why a report could not be filed.
+/// The reason why a report could not be filed.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "cannot file the bug report in {}: {source}; the directory must exist, be writable and have room",

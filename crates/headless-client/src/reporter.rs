@@ -1,4 +1,4 @@
-//! Files reports of one session, whatever brings them about.
+//! Files reports of one session.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use crate::report::{FiledReport, Measurement, Report, ReportType, Trigger};
 use crate::session::Session;
 
-/// The window of reports that nobody gives one: as long as a desktop client's manual report takes.
+/// Window of reports without one of their own: that of a desktop client's manual report.
 pub const DEFAULT_WINDOW: Duration = Duration::from_secs(2);
 
 /// Files reports.
@@ -19,9 +19,9 @@ pub struct Reporter {
     pub session: Arc<Session>,
     /// `host:port` of its server.
     pub target: String,
-    /// Where reports go, which is there.
+    /// Directory of the reports, which exists.
     pub dir: PathBuf,
-    /// Where those of protocol gaps go, which is there.
+    /// Directory of the reports of protocol gaps, which exists.
     pub pedantic_dir: PathBuf,
 }
 

@@ -23,7 +23,7 @@ use crate::target::Target;
 use crate::triggers::{report_at_intervals, report_gaps, report_on_signal, watch_gaps};
 use crate::vv;
 
-/// How long threads that block may take to end, those with a sample in progress first of all. The process
+/// Time that blocked threads may take to end, such as one with a sample in progress. The process
 /// ends with them.
 const THREADS_SHUTDOWN_GRACE: Duration = Duration::from_millis(250);
 
@@ -75,7 +75,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     outcome
 }
 
-/// Where reports go; both are there.
+/// Directories of the reports; both exist.
 struct ReportDirs {
     bugs: PathBuf,
     gaps: PathBuf,
@@ -201,7 +201,7 @@ fn log_to_stderr(verbose: u8) {
         .init();
 }
 
-/// Why the client ended without having been asked to.
+/// The reason why the client ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// The connection file is of no use.
@@ -221,7 +221,7 @@ pub enum Failure {
     /// The system refused something.
     #[error("cannot {what}: {source}")]
     System {
-        /// What was refused.
+        /// The refused operation.
         what: &'static str,
         /// Why.
         source: io::Error,

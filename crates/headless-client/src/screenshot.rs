@@ -18,7 +18,7 @@ impl Screenshot {
     ///
     /// # Errors
     ///
-    /// Why they cannot be a picture, in words for the report's reader.
+    /// The reason why there is no picture, for the report's reader.
     pub fn copy(width: u32, height: u32, rgba: &[u8]) -> Result<Self, String> {
         let pixels = width as usize * height as usize;
         if pixels == 0 || pixels > MAX_PIXELS {

@@ -16,7 +16,7 @@ use crate::notifications::Notifications;
 use crate::screenshot::Screenshot;
 use crate::surface_limits;
 
-/// What is known of a session, kept up to date by [`apply`](Self::apply) and read by anybody at any time.
+/// The live view of a session. [`apply`](Self::apply) updates it; any thread may read it.
 ///
 /// Every lock is held for one event or one copy, never across an await or an encoding.
 pub struct Session {
@@ -33,7 +33,7 @@ pub struct Session {
     renderer_state: SessionStateRx,
 }
 
-/// How far a session has come.
+/// Progress of a session.
 #[derive(Debug, Clone)]
 enum Phase {
     Connecting,
@@ -57,7 +57,7 @@ pub struct Surface {
 /// A session at one moment, as `session.json` has it. What is not known is `null`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SessionState {
-    /// Whether the session is up: the server has initialised it, and it is not lost.
+    /// True while the session is up: the server has initialised it, and it is not lost.
     pub connected: bool,
     /// Every surface, ascending by channel and number.
     pub surfaces: Vec<Surface>,
@@ -121,7 +121,7 @@ impl Session {
         lock(&self.notifications).warn(source, message);
     }
 
-    /// What was noted, oldest first.
+    /// The notifications, oldest first.
     #[must_use]
     pub fn notifications(&self) -> Vec<NotificationEntry> {
         lock(&self.notifications).entries()
@@ -186,7 +186,7 @@ impl Session {
         }
     }
 
-    /// Whether the server has ever initialised the session.
+    /// True once the server has initialised the session.
     #[must_use]
     pub fn was_connected(&self) -> bool {
         !matches!(
@@ -242,7 +242,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// Why there is none, in words for the report's reader.
+    /// The reason why there is none, for the report's reader.
     pub fn screenshot(&self) -> Result<Screenshot, String> {
         let mirror = lock(&self.mirror);
         let surface = mirror.primary_surface().ok_or("the session has no surface")?;

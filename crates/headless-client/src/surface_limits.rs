@@ -1,13 +1,13 @@
-//! How many surfaces are kept, and how large: a server may create what it likes, and each takes memory here.
+//! Limits on the number and size of surfaces: the server creates them, and each takes memory in the client.
 
 use shakenfist_spice_renderer::{ChannelEvent, SurfaceMirror};
 
 /// As many as QEMU's display device may have (`n_surfaces` of `init_qxl_ram`, hw/display/qxl.c).
 const SURFACES: usize = 1024;
-/// Of all surfaces together, at 4 bytes a pixel: 256 MiB, or eight screens of 4K.
+/// Pixels of all surfaces together: 256 MiB at 4 bytes a pixel, or eight screens of 4K.
 const PIXELS: u64 = 64 << 20;
 
-/// Why `mirror` is to keep no surface that this event would create; `None` where it creates none, or there is room.
+/// The reason to refuse the surface that this event would create; `None` if it creates none, or there is room.
 pub(crate) fn refusal(mirror: &SurfaceMirror, event: &ChannelEvent) -> Option<String> {
     let (key, width, height) = would_create(mirror, event)?;
     let others = || mirror.surfaces.iter().filter(|(other, _)| **other != key);

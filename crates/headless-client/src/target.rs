@@ -1,4 +1,4 @@
-//! Which server to connect to.
+//! The server to connect to.
 
 use std::fmt;
 use std::str::FromStr;
@@ -38,7 +38,7 @@ impl Target {
         })
     }
 
-    /// What the session connects with. Its `Debug` shows the password: hand it on, do not keep it.
+    /// The renderer's settings for the connection. Their `Debug` shows the password: hand them on, do not keep them.
     #[must_use]
     pub fn connection_config(&self) -> ConnectionConfig {
         ConnectionConfig {
@@ -82,7 +82,7 @@ pub(crate) fn parse_port(text: &str) -> Result<u16, InvalidTarget> {
     text.parse().map_err(|_| InvalidTarget::Port)
 }
 
-/// Why something is no [`Target`].
+/// The reason why a text is not a [`Target`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTarget {
     /// It is not `HOST:PORT`.

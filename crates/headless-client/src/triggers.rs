@@ -1,4 +1,4 @@
-//! What brings reports about beside the control socket: protocol gaps, the clock, SIGUSR1, and the session's loss.
+//! Triggers of reports besides the control socket: protocol gaps, the interval and SIGUSR1.
 
 use std::collections::{HashSet, VecDeque};
 use std::fs;

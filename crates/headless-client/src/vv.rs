@@ -122,7 +122,7 @@ fn unescape(raw: &str) -> Option<String> {
     Some(value)
 }
 
-/// Why a connection file could not be used, and which.
+/// A connection file that could not be used, and the reason.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot use the connection file {}: {cause}", path.display())]
 pub struct ReadError {
@@ -140,7 +140,7 @@ enum Cause {
     Invalid(#[from] InvalidVv),
 }
 
-/// Why a text is no connection file that this client can use.
+/// The reason why a text is not a usable connection file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidVv {
     /// It is not UTF-8.

@@ -1,4 +1,4 @@
-//! What the requests do.
+//! Handlers of the requests.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::report::{FiledReport, ReportType, Trigger};
 use crate::reporter::Reporter;
 use crate::session::Session;
 
-/// What requests act on.
+/// The parts of the client that requests act on.
 pub struct Methods {
     /// The session that is asked about.
     pub session: Arc<Session>,
@@ -36,7 +36,7 @@ impl Methods {
     ///
     /// # Errors
     ///
-    /// Whatever the peer should know.
+    /// The error that the peer is told.
     pub async fn handle(&self, call: Call) -> Result<Value, Error> {
         match call {
             Call::Hello(hello) => {

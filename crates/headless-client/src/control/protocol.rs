@@ -1,4 +1,4 @@
-//! What is said on the control socket. No I/O.
+//! Requests and answers of the control socket, without I/O.
 
 use std::path::PathBuf;
 
@@ -37,12 +37,12 @@ pub const METHODS: [&str; 7] = [
 pub struct Envelope {
     /// Echoed in the answer.
     pub id: RequestId,
-    /// What is asked for.
+    /// The name of the method.
     pub method: String,
     params: Map<String, Value>,
 }
 
-/// Whatever number or string the peer chose.
+/// A number or a string that the peer chose.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct RequestId(Value);
@@ -52,7 +52,7 @@ pub struct RequestId(Value);
 pub enum Call {
     /// Opens the conversation.
     Hello(Hello),
-    /// How the session is.
+    /// The state of the session.
     Status(Status),
     /// Sample the runtime metrics, for leaks to show.
     Sample(Sample),
@@ -70,7 +70,7 @@ pub enum Call {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hello {
-    /// Who asks, for the log.
+    /// The peer's name, for the log.
     pub client_name: String,
     /// Must be [`PROTOCOL_VERSION`].
     pub protocol_version: String,
@@ -88,7 +88,7 @@ pub struct Status {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sample {
-    /// How many times.
+    /// Number of samples.
     pub count: u64,
     /// The window of each.
     pub window_ms: u64,
@@ -98,7 +98,7 @@ pub struct Sample {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExtraThreads {
-    /// How many from now on.
+    /// Number of extra threads from now on.
     pub count: u64,
 }
 
@@ -281,7 +281,7 @@ impl Answer {
     }
 }
 
-/// Why a request failed.
+/// The reason why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Error {
     code: ErrorCode,
@@ -341,22 +341,22 @@ pub struct HelloResult {
 /// The result of `status`.
 #[derive(Debug, Serialize)]
 pub struct StatusResult {
-    /// Whether the session is up.
+    /// True while the session is up.
     pub spice_connected: bool,
     /// Every surface.
     pub surfaces: Vec<Surface>,
     /// Draws applied to a surface.
     pub frames_received: u64,
-    /// Of the session; `null` when it is not up.
+    /// Age of the session; `null` when it is not up.
     pub uptime_secs: Option<f64>,
 }
 
 /// The result of `sample`.
 #[derive(Debug, Serialize)]
 pub struct SampleResult {
-    /// How many were taken.
+    /// Number of samples taken.
     pub count: u64,
-    /// How long they took together.
+    /// Time that they took together.
     pub elapsed_ms: f64,
     /// The last of them.
     pub last: RuntimeMetrics,

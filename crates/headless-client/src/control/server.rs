@@ -14,15 +14,15 @@ use tokio::time::timeout;
 use super::methods::Methods;
 use super::protocol::{Answer, Call, Error, ErrorCode, MAX_LINE_BYTES, parse_envelope};
 
-/// How many peers may be connected. Each has one request in progress at most, so this bounds all work and
+/// Number of peers that may be connected. Each has one request in progress at most, so this bounds all work and
 /// memory.
 const MAX_CONNECTIONS: usize = 8;
-/// How long a peer may leave its answer unread before it is dropped.
+/// Time after which a peer that does not read its answer is dropped.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long rejecting a peer may delay the next one. A fresh socket has room for the line, so it does
+/// Time for which rejecting a peer may delay the next one. A fresh socket has room for the line, so it does
 /// not.
 const REJECT_TIMEOUT: Duration = Duration::from_millis(100);
-/// How long to wait after a failed accept, for lack of descriptors mostly: it would fail again at once.
+/// Time between a failed accept and the next. It fails mostly for lack of descriptors, and would fail again at once.
 const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Accepts and serves connections until the client is told to stop.
@@ -64,7 +64,7 @@ async fn reject(stream: UnixStream) {
         writer: stream,
         write_timeout: REJECT_TIMEOUT,
     };
-    // Whoever does not hear why sees the end.
+    // A peer that misses the reason still sees the connection close.
     let _ = answers
         .send(Answer::error(None, Error::new(ErrorCode::Busy, message)))
         .await;
@@ -75,7 +75,7 @@ async fn reject(stream: UnixStream) {
 ///
 /// # Errors
 ///
-/// What reading and writing fail with, an answer that is not taken among it.
+/// Fails if reading or writing fails, or if the peer does not take an answer in time.
 pub async fn serve_connection(
     stream: impl AsyncRead + AsyncWrite,
     methods: &Methods,
