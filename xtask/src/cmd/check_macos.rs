@@ -8,7 +8,7 @@ use xshell::Shell;
 use crate::cargo::Artifacts;
 use crate::checkout::Checkout;
 use crate::console::FAILED;
-use crate::darwin::executables::{Examined, SAMPLER};
+use crate::darwin::executables::{Examined, SAMPLER, SAMPLING_PROCESS};
 use crate::darwin::toolchain::{LINTED, Toolchain};
 use crate::darwin::{APPLE_SILICON, INTEL, OLDEST_MACOS, Target};
 use crate::exit::Exit;
@@ -30,7 +30,7 @@ pub(crate) struct Args {}
 const TARGETS: [&Target; 2] = [&APPLE_SILICON, &INTEL];
 
 /// Packages whose tests link without a Mac: they contain no C code, and use no framework.
-const PACKAGES: &[&str] = &[SAMPLER, "mach-model", "leak-test"];
+const PACKAGES: &[&str] = &[SAMPLER, SAMPLING_PROCESS, "mach-model", "leak-test"];
 
 pub(crate) fn run(_: &Args, checkout: &Checkout) -> Result<Exit> {
     let begun = Instant::now();

@@ -138,7 +138,8 @@ const STEPS: &[Step] = &[
 /// Runs the steps of a gate, with further arguments for each.
 pub(crate) fn run_steps(checkout: &Checkout, gate: Gate, passed_on: &[OsString]) -> Result<Exit> {
     let sh = tools::shell(checkout)?;
-    let mut failures = Vec::new();
+    let mut failures: Vec<(&Step, String, VecDeque<String>)> = Vec::new();
+    let mut skipped = Vec::new();
     let mut ran = 0;
     for step in STEPS.iter().filter(|step| gate == Gate::All || gate == step.gate) {
         let words = step.words(passed_on);
@@ -148,17 +149,21 @@ pub(crate) fn run_steps(checkout: &Checkout, gate: Gate, passed_on: &[OsString])
         eprintln!("── {} ──\n{DIMMED}$ {shown}{DIMMED:#}", step.name);
         ran += 1;
         let mut command = step.command(&sh, &words);
-        let outcome = if io::stderr().is_terminal() {
-            ended(command.status()).map_err(|error| vec![format!("{error:#}")])
+        let passed = if io::stderr().is_terminal() {
+            ended(command.status())
+                .inspect_err(|error| failures.push((step, shown.clone(), [format!("{error:#}")].into())))
+                .is_ok()
         } else {
-            run_keeping_the_end(command)
+            let (passed, kept) = run_piped(command);
+            skipped.extend(kept.skipped);
+            if !passed {
+                failures.push((step, shown, kept.end));
+            }
+            passed
         };
-        let word = if outcome.is_ok() { "passed" } else { "failed" };
+        let word = if passed { "passed" } else { "failed" };
         eprintln!("── {}: {word} in {:.0?} ──", step.name, begun.elapsed());
         drop(group);
-        if let Err(end) = outcome {
-            failures.push((step, shown, end));
-        }
     }
     for (step, shown, end) in &failures {
         for line in end {
@@ -169,7 +174,14 @@ pub(crate) fn run_steps(checkout: &Checkout, gate: Gate, passed_on: &[OsString])
             step.name, step.remedy
         );
     }
-    eprintln!("{} of {ran} steps passed", ran - failures.len());
+    for line in &skipped {
+        eprintln!("{line}");
+    }
+    let skips = match skipped.len() {
+        0 => String::new(),
+        tests => format!(", {tests} tests skipped"),
+    };
+    eprintln!("{} of {ran} steps passed{skips}", ran - failures.len());
     Ok(Exit::passed(failures.is_empty()))
 }
 
@@ -184,37 +196,54 @@ fn ended(status: io::Result<ExitStatus>) -> Result<()> {
 /// Lines of a failed step's output that are repeated at the end, where a reader of the log looks first.
 const LAST_LINES: usize = 40;
 
-/// Passes on a command's output. If the command fails, returns the end of that output, and how it failed.
-fn run_keeping_the_end(mut command: Command) -> Result<(), Vec<String>> {
-    let mut end = VecDeque::new();
-    match run_piped(&mut command, &mut end) {
-        Ok(()) => Ok(()),
+/// The lines of a command's output that are repeated after all steps.
+#[derive(Default)]
+struct Kept {
+    end: VecDeque<String>,
+    /// Tests that were skipped because a program is missing.
+    skipped: Vec<String>,
+}
+
+impl Kept {
+    fn line(&mut self, line: String) {
+        if line.starts_with("SKIPPED: ") {
+            self.skipped.push(line.clone());
+        }
+        if self.end.len() == LAST_LINES {
+            self.end.pop_front();
+        }
+        self.end.push_back(line);
+    }
+}
+
+/// Passes on a command's output, and keeps the lines that matter later; if the command fails, the last one says how.
+fn run_piped(mut command: Command) -> (bool, Kept) {
+    let mut kept = Kept::default();
+    match pipe_through(&mut command, &mut kept) {
+        Ok(()) => (true, kept),
         Err(error) => {
-            end.push_back(format!("{error:#}"));
-            Err(end.into())
+            kept.end.push_back(format!("{error:#}"));
+            (false, kept)
         }
     }
 }
 
-fn run_piped(command: &mut Command, end: &mut VecDeque<String>) -> Result<()> {
+fn pipe_through(command: &mut Command, kept: &mut Kept) -> Result<()> {
     let (output, input) = io::pipe()?;
     command.stdout(input.try_clone()?).stderr(input);
     let mut child = command.spawn()?;
     // The command holds the pipe's other end, which must be closed before the output can end.
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    pass_on(output, end)?;
+    pass_on(output, kept)?;
     ended(child.wait())
 }
 
-fn pass_on(output: impl Read, end: &mut VecDeque<String>) -> io::Result<()> {
+fn pass_on(output: impl Read, kept: &mut Kept) -> io::Result<()> {
     let mut lines = BufReader::new(output);
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line)? > 0 {
         io::stderr().write_all(&line)?;
-        if end.len() == LAST_LINES {
-            end.pop_front();
-        }
-        end.push_back(String::from_utf8_lossy(&line).trim_end().to_owned());
+        kept.line(String::from_utf8_lossy(&line).trim_end().to_owned());
         line.clear();
     }
     Ok(())
@@ -305,15 +334,28 @@ mod tests {
         let run = |script: &str| {
             let mut command = Command::new("sh");
             command.args(["-c", script]);
-            run_keeping_the_end(command)
+            run_piped(command)
         };
-        assert_eq!(run("echo fine; echo fine >&2"), Ok(()));
-        let end = run("seq 100; echo broken >&2; exit 7").expect_err("it failed");
-        assert_eq!(end.len(), LAST_LINES + 1);
+        assert!(run("echo fine; echo fine >&2").0);
+        let (passed, kept) = run("seq 100; echo broken >&2; exit 7");
+        let end: Vec<String> = kept.end.into();
+        assert!(!passed && end.len() == LAST_LINES + 1, "{end:?}");
         assert_eq!(end[LAST_LINES - 2..LAST_LINES], ["100", "broken"]);
         assert!(end[LAST_LINES].contains("7"), "{end:?}");
-        let never = run_keeping_the_end(Command::new("/nonexistent/program")).expect_err("it cannot start");
-        assert!(never[0].contains("No such file"), "{never:?}");
+        let (passed, kept) = run_piped(Command::new("/nonexistent/program"));
+        assert!(!passed && kept.end[0].contains("No such file"), "{:?}", kept.end);
+    }
+
+    #[test]
+    fn skipped_tests_are_kept_by_name() {
+        let mut command = Command::new("sh");
+        command.args([
+            "-c",
+            "echo SKIPPED: a_test: jq is missing; seq 100; echo not SKIPPED: this",
+        ]);
+        let (passed, kept) = run_piped(command);
+        assert!(passed);
+        assert_eq!(kept.skipped, ["SKIPPED: a_test: jq is missing"]);
     }
 
     #[test]

@@ -10,6 +10,9 @@ use crate::cargo::Artifact;
 /// The package whose executables sample.
 pub(crate) const SAMPLER: &str = "runtime-metrics";
 
+/// The package of the process that only samples.
+pub(crate) const SAMPLING_PROCESS: &str = "sampling-process";
+
 /// An executable that was read.
 pub(crate) struct Examined {
     pub(crate) executable: Artifact,
@@ -34,7 +37,8 @@ impl Examined {
         })
     }
 
-    /// Whether the executable must contain the whole backend. The library's own tests and the examples sample. An integration
+    /// Whether the executable must contain the whole backend. The library's own tests, the examples and the sampling process
+    /// sample. An integration
     /// test may be for another platform, and is judged if it imports one of the calls.
     pub(crate) fn samples(&self) -> bool {
         samples(&self.executable, &self.calls)
@@ -42,7 +46,11 @@ impl Examined {
 }
 
 fn samples(executable: &Artifact, calls: &Calls) -> bool {
-    executable.package == SAMPLER && (executable.kind != "test" || !calls.present.is_empty())
+    match (executable.package.as_str(), executable.kind.as_str()) {
+        (SAMPLER, "test") => !calls.present.is_empty(),
+        (SAMPLER, _) | (SAMPLING_PROCESS, "bin") => true,
+        _ => false,
+    }
 }
 
 fn faults(executable: &Artifact, program: &Program, calls: &Calls, target: &Target) -> Vec<String> {
@@ -125,6 +133,10 @@ mod tests {
     fn a_sampler_without_one_of_the_calls_is_a_fault() {
         let (absent, rest) = calls::REQUIRED.split_first().expect("calls");
         let expected = [format!("does not import {absent}")];
+        assert_eq!(
+            faults_of(&executable(SAMPLING_PROCESS, "bin"), &program(rest)),
+            expected
+        );
         for kind in ["lib", "test", "example"] {
             assert_eq!(
                 faults_of(&executable(SAMPLER, kind), &program(rest)),
