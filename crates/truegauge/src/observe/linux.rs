@@ -65,6 +65,12 @@ impl Observer for Process {
         }
     }
 
+    /// /proc may be that of another pid namespace, as under `unshare --pid` without `--mount-proc`: then its numbers belong to
+    /// other processes (pid_namespaces(7)).
+    fn check() -> Result<(), String> {
+        check_proc(std::fs::read_link("/proc/self"), std::process::id())
+    }
+
     fn open(pid: u32) -> Result<Self> {
         let pid = i32::try_from(pid)?;
         let process = procfs::process::Process::new(pid)?;
@@ -123,5 +129,41 @@ impl Observer for Process {
             port_names: None,
             at_ns: Self::monotonic_ns(),
         })
+    }
+}
+
+/// Compares the process that /proc takes this one for with this one.
+fn check_proc(own: std::io::Result<std::path::PathBuf>, pid: u32) -> Result<(), String> {
+    let own = own.map_err(|error| {
+        format!("/proc/self cannot be read ({error}), and the observer reads /proc: mount it with `mount -t proc proc /proc`")
+    })?;
+    if own.to_str() == Some(&pid.to_string()) {
+        return Ok(());
+    }
+    Err(format!(
+        "/proc is that of another pid namespace: it calls this process {}, and its pid is {pid}; mount this namespace's own \
+         /proc (`unshare --mount-proc`, `mount -t proc proc /proc`), or run outside of the namespace",
+        own.display()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn a_proc_of_another_pid_namespace_is_refused() {
+        assert_eq!(check_proc(Ok(PathBuf::from("17")), 17), Ok(()));
+        assert_eq!(Process::check(), Ok(()), "this test sees its own /proc");
+        let error = check_proc(Ok(PathBuf::from("4242")), 17).expect_err("another namespace");
+        assert!(
+            error.contains("4242") && error.contains("17") && error.contains("--mount-proc"),
+            "{error}"
+        );
+        let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let error = check_proc(Err(missing), 17).expect_err("no /proc");
+        assert!(error.contains("mount -t proc"), "{error}");
     }
 }

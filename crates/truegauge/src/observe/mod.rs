@@ -19,6 +19,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::error::RunError;
+
 #[cfg(target_os = "linux")]
 use linux::Process;
 #[cfg(target_os = "macos")]
@@ -40,6 +42,12 @@ trait Observer: Sized + Send + 'static {
 
     /// The resources that a process holds at this moment, as far as another process may count them.
     fn resource_counts(pid: u32) -> ResourceCounts;
+
+    /// Checks that this process can observe others at all.
+    ///
+    /// # Errors
+    /// If it cannot, with the remedy.
+    fn check() -> Result<(), String>;
 
     /// Begins to observe a process.
     ///
@@ -63,6 +71,12 @@ trait Observer: Sized + Send + 'static {
 /// The monotonic clock that all processes of a machine share, in ns.
 pub(crate) fn monotonic_ns() -> u64 {
     Process::monotonic_ns()
+}
+
+/// Checks, before anything is started, that processes can be observed here: an observer that sees other processes than those
+/// that it asks for would fail a true client.
+pub(crate) fn check() -> Result<(), RunError> {
+    Process::check().map_err(RunError::Environment)
 }
 
 /// Counts the resources that a process holds at this moment.

@@ -50,6 +50,11 @@ impl Observer for Process {
         }
     }
 
+    /// libproc needs no file system.
+    fn check() -> Result<(), String> {
+        Ok(())
+    }
+
     fn open(pid: u32) -> Result<Self> {
         let pid = i32::try_from(pid)?;
         let sh = Shell::new()?;
