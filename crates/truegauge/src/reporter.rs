@@ -36,7 +36,9 @@ pub enum RunEvent<'a> {
     SoakEnded,
     /// A part of the result, which belongs on standard output.
     Result(&'a str),
-    /// Something went wrong that does not end the run.
+    /// An output could not be written; the run and its verdict stand.
+    Warning(&'a anyhow::Error),
+    /// An error that ends the run, or one of several runs.
     Error(&'a anyhow::Error),
 }
 

@@ -2,13 +2,18 @@
 #![cfg(unix)]
 
 mod reports;
+#[path = "harness/skip.rs"]
+mod skip;
 
+use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use reports::{Sent, ours, run};
+use reports::{Sent, bare, ours, run};
 use tempfile::TempDir;
+
+const TRUEGAUGE: &str = env!("CARGO_BIN_EXE_truegauge");
 
 /// An empty current directory.
 struct Elsewhere(TempDir);
@@ -32,10 +37,18 @@ impl Elsewhere {
 
     /// Runs truegauge here, with nothing on PATH.
     fn truegauge(&self, arguments: &[&str]) -> Sent {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_truegauge"));
+        self.truegauge_with(arguments, &[])
+    }
+
+    fn truegauge_with(&self, arguments: &[&str], env: &[(&str, &OsStr)]) -> Sent {
+        let mut command = Command::new(TRUEGAUGE);
         command.args(arguments).current_dir(self.path());
         let nowhere = self.path().join("nowhere");
-        run(&mut command, None, &[("PATH", nowhere.as_os_str())])
+        run(
+            &mut command,
+            None,
+            &[&[("PATH", nowhere.as_os_str())], env].concat(),
+        )
     }
 
     /// What lies here, in order.
@@ -133,4 +146,79 @@ fn assertions_that_do_not_compile_are_named_with_file_line_and_reason() {
     let judged = elsewhere.truegauge(&["verify-report", "report.zip", "--assertions", "own"]);
     assert_eq!(judged.code, 0, "{judged:?}");
     assert!(judged.last_line().starts_with("PASS: 1 judged"), "{judged:?}");
+}
+
+/// A report whose virtual size is below its resident size.
+fn failing() -> Vec<u8> {
+    let mut metrics = bare();
+    metrics["process"]["vm_size_kb"] = 1.into();
+    ours(12.0).metrics(metrics).zip()
+}
+
+#[test]
+fn a_verdict_survives_outputs_that_cannot_be_written() {
+    let elsewhere = Elsewhere::new();
+    elsewhere.put("true.zip", &ours(12.0).zip());
+    elsewhere.put("false.zip", &failing());
+    let directory = elsewhere.path().as_os_str();
+    let env = [
+        ("GITHUB_ACTIONS", OsStr::new("true")),
+        ("GITHUB_STEP_SUMMARY", directory),
+        ("GITHUB_OUTPUT", directory),
+    ];
+    for (report, verdict, code) in [("false.zip", "FAIL: ", 1), ("true.zip", "PASS: ", 2)] {
+        let judged = elsewhere.truegauge_with(&["verify-report", report], &env);
+        assert_eq!(judged.code, code, "{judged:?}");
+        assert!(judged.last_line().starts_with(verdict), "{judged:?}");
+        assert_eq!(
+            judged.stderr.matches("warning: cannot write").count(),
+            2,
+            "{judged:?}"
+        );
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_standard_output_and_error_leave_the_exit_code() {
+    let elsewhere = Elsewhere::new();
+    elsewhere.put("true.zip", &ours(12.0).zip());
+    elsewhere.put("false.zip", &failing());
+    for (report, code) in [("false.zip", 1), ("true.zip", 0), ("absent.zip", 2)] {
+        let mut shell = Command::new("/bin/sh");
+        shell
+            .args([
+                "-c",
+                "exec \"$0\" verify-report \"$1\" >/dev/full 2>&1",
+                TRUEGAUGE,
+                report,
+            ])
+            .current_dir(elsewhere.path());
+        let judged = run(&mut shell, None, &[]);
+        assert_eq!(judged.code, code, "{report}: {judged:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_proc_of_another_pid_namespace_is_refused_before_anything_starts() {
+    let unshare = ["--user", "--map-root-user", "--pid", "--fork"];
+    let allowed = Command::new("unshare").args(unshare).arg("true").output();
+    if !allowed.is_ok_and(|allowed| allowed.status.success()) {
+        return skip::skip("unshare, or the right to make namespaces,");
+    }
+    let elsewhere = Elsewhere::new();
+    for command in ["verify", "soak"] {
+        let mut unshared = Command::new("unshare");
+        unshared
+            .args(unshare)
+            .args([TRUEGAUGE, command, "--client-bin", "client"])
+            .current_dir(elsewhere.path());
+        let refused = run(&mut unshared, None, &[]);
+        assert_eq!(refused.code, 2, "{refused:?}");
+        assert!(
+            refused.stderr.contains("another pid namespace") && refused.stderr.contains("--mount-proc"),
+            "{refused:?}"
+        );
+    }
 }

@@ -10,9 +10,10 @@ use crate::command::{BinaryArgs, Requirements};
 use crate::environment::Environment;
 use crate::error::{Exit, RunError};
 use crate::invocation::{Invocation, RUNS_KEPT};
-use crate::output;
+use crate::observe;
 use crate::output::console::shown_path;
 use crate::output::files::{self, RunDir};
+use crate::output::{self, Outputs};
 use crate::profile::{Profile, parse_profile};
 use crate::reporter::RunEvent;
 use crate::results::{self, Results};
@@ -89,6 +90,7 @@ impl Args {
 
 pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
     let tracked = resources::select(&args.resources).map_err(RunError::Environment)?;
+    observe::check()?;
     let client = args.binaries.client(&args.profile)?;
     let sampling = args.binaries.sampling(&args.profile)?;
     rig::raise_descriptor_limit();
@@ -156,15 +158,15 @@ impl Run<'_> {
         };
         files::write_json(&self.dir.path.join("outside.json"), &outside.analysis)?;
         let (exit, sentence) = (Exit::Inconclusive, outside.sentence());
-        self.publish(Results {
+        let outputs = self.publish(Results {
             profile: Some(args.profile.name.clone()),
             ..self.results(exit, sentence.clone())
-        })?;
+        });
         for line in outside.lines() {
             self.invocation.result(&line);
         }
         self.conclude_with(&sentence);
-        Ok(exit)
+        Ok(outputs.exit(exit))
     }
 
     fn results(&self, exit: Exit, sentence: String) -> Results {
@@ -183,14 +185,14 @@ impl Run<'_> {
 
     /// Presents the verdict.
     fn conclude(&self, outcome: &Outcome) -> Result<Exit> {
-        self.publish(Results {
+        let outputs = self.publish(Results {
             checks: outcome.rows()?,
             soak: Some(outcome.to_results()),
             ..self.results(outcome.exit(), outcome.sentence.clone())
-        })?;
+        });
         self.invocation.result(&outcome.render());
         self.conclude_with(&outcome.sentence);
-        Ok(outcome.exit())
+        Ok(outputs.exit(outcome.exit()))
     }
 
     /// A client that is at fault has failed; anything else is passed on.
@@ -203,7 +205,7 @@ impl Run<'_> {
             _ => format!("ERROR: {error:#}"),
         };
         let exit = Exit::of(&error);
-        self.publish(self.results(exit, sentence.clone()))?;
+        let outputs = self.publish(self.results(exit, sentence.clone()));
         for log in self.logs() {
             self.invocation.emit(&RunEvent::LogToShow(&log));
         }
@@ -214,7 +216,7 @@ impl Run<'_> {
         }
         self.invocation
             .result(&format!("see it again: {}\n{sentence}", self.command()));
-        Ok(exit)
+        Ok(outputs.exit(exit))
     }
 
     /// The newest experiment's, or those of the exact tier.
@@ -235,7 +237,7 @@ impl Run<'_> {
         }
     }
 
-    fn publish(&self, mut results: Results) -> Result<()> {
+    fn publish(&self, mut results: Results) -> Outputs<'_> {
         output::publish(&mut results, &self.dir.path, &*self.invocation.reporter)
     }
 

@@ -62,12 +62,12 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
         .clone()
         .unwrap_or_else(|| invocation.runs_dir.join("summary"));
     std::fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
-    output::publish_matrix(&matrix, verdict, &sentence, &runs, &out)?;
+    let outputs = output::publish_matrix(&matrix, verdict, &sentence, &runs, &out, &*invocation.reporter);
     invocation.result(&format!(
         "page: {}/summary.html\n{verdict}: {sentence}",
         shown_path(&out)
     ));
-    Ok(verdict.exit())
+    Ok(outputs.exit(verdict.exit()))
 }
 
 /// Every results.json below a directory; links are not followed.

@@ -15,7 +15,7 @@ use crate::environment::Environment;
 use crate::error::{Exit, RunError};
 use crate::evidence::{Evidence, Head, Report};
 use crate::invocation::{Invocation, RUNS_KEPT};
-use crate::observe::{CLOCK_INTERVAL, Window, monotonic_ns};
+use crate::observe::{self, CLOCK_INTERVAL, Window, monotonic_ns};
 use crate::output::console::shown_path;
 use crate::output::files::{self, RunDir};
 use crate::output::{self, table};
@@ -88,7 +88,7 @@ fn window(text: &str) -> Result<Duration, String> {
 }
 
 pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
-    verify(args, &Variation::default(), invocation).map(|judged| judged.exit())
+    verify(args, &Variation::default(), invocation).map(|judged| judged.exit)
 }
 
 /// The steps that a platform's own command adds to [`verify`].
@@ -106,6 +106,8 @@ pub(crate) struct Judged {
     pub(crate) rows: Vec<Row>,
     pub(crate) soak: Option<results::Soak>,
     pub(crate) dir: RunDir,
+    /// The exit code, lost outputs included.
+    pub(crate) exit: Exit,
 }
 
 impl Judged {
@@ -113,7 +115,8 @@ impl Judged {
         self.rows.iter().collect()
     }
 
-    pub(crate) fn exit(&self) -> Exit {
+    /// The exit code of the rows alone.
+    fn verdict(&self) -> Exit {
         match self.tally().outcome() {
             Outcome::Pass => Exit::Pass,
             Outcome::Fail => Exit::Fail,
@@ -132,6 +135,7 @@ pub(crate) fn verify(args: &Args, variation: &Variation, invocation: &Invocation
     let trigger = args.profile.trigger(args.trigger.as_deref())?;
     trigger.can_bring(LABELS.len() as u32)?;
     args.refuse_soak_without_control()?;
+    observe::check()?;
     let client = args.binaries.client(&args.profile)?;
     let sampling = args.binaries.sampling(&args.profile)?;
     rig::raise_descriptor_limit();
@@ -173,12 +177,14 @@ pub(crate) fn verify(args: &Args, variation: &Variation, invocation: &Invocation
         rows,
         soak,
         dir,
+        exit: Exit::Environment,
     };
     let mut results = results(&judged, started_at, invocation);
-    output::publish(&mut results, &judged.dir.path, &*invocation.reporter)?;
+    let outputs = output::publish(&mut results, &judged.dir.path, &*invocation.reporter);
     invocation.result(&table::render(&judged.rows, &LABELS));
     invocation.result(&conclusion(&judged, invocation));
-    Ok(judged)
+    let exit = outputs.exit(judged.verdict());
+    Ok(Judged { exit, ..judged })
 }
 
 /// One run, from its session to its rows.
@@ -243,9 +249,8 @@ impl Course<'_> {
         let run = results::Run::ended(&self.dir.id, invocation.command.clone(), started_at);
         let environment = Environment::read(invocation.checkout.as_deref());
         let mut results = Results::of_error(run, environment, error);
-        if let Err(second) = output::publish(&mut results, &self.dir.path, &*invocation.reporter) {
-            invocation.emit(&RunEvent::Error(&second));
-        }
+        // The run ends with its own error, whatever becomes of its outputs.
+        let _ = output::publish(&mut results, &self.dir.path, &*invocation.reporter);
     }
 
     /// The count test and its control, in seconds; the session experiment as well where that was asked for.
@@ -459,7 +464,7 @@ fn results(judged: &Judged, started_at: Timestamp, invocation: &Invocation) -> R
         ..Results::new(
             run,
             Environment::read(invocation.checkout.as_deref()),
-            judged.exit().into(),
+            judged.verdict().into(),
             sentence(judged),
         )
     }

@@ -67,17 +67,18 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
         .collect::<Result<Vec<_>>>()?;
     let mut results = results(judged, environment, invocation, started_at);
     invocation.result(&table::render(&results.checks, &results.labels()));
-    match &args.out {
+    let outputs = match &args.out {
         Some(parent) => {
             let dir = RunDir::create(parent, started_at)?;
             dir.id.clone_into(&mut results.run.id);
-            output::publish(&mut results, &dir.path, &*invocation.reporter)?;
+            let outputs = output::publish(&mut results, &dir.path, &*invocation.reporter);
             invocation.result(&format!("page: {}/report.html", shown_path(&dir.path)));
+            outputs
         }
-        None => output::emit(&results, &*invocation.reporter)?,
-    }
+        None => output::emit(&results, &*invocation.reporter),
+    };
     invocation.result(&results.sentence);
-    Ok(exit(&results.checks))
+    Ok(outputs.exit(exit(&results.checks)))
 }
 
 /// One session's reports, judged.

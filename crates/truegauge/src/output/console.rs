@@ -53,6 +53,7 @@ impl Reporter for Console {
                 display.last_line = None;
             }
             RunEvent::Result(text) => out(text),
+            RunEvent::Warning(error) => err(&format!("warning: {error:#}")),
             RunEvent::Error(error) => err(&format!("{FAILED}error:{FAILED:#} {error:#}")),
         }
     }

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use checks::{Outcome, Row};
 
+use super::Outputs;
 use super::format::{allowed, plain, shown};
-use crate::reporter::{Reporter, RunEvent};
+use crate::reporter::RunEvent;
 use crate::results::{Results, Verdict};
 
 /// Of ten errors that GitHub shows of a step: room is left for what the runner itself reports.
@@ -24,30 +25,32 @@ pub(crate) fn is_here() -> bool {
 }
 
 /// Reports a run's results: annotations, summary, output. Does nothing elsewhere.
-pub(crate) fn emit(results: &Results, summary: &str, reporter: &dyn Reporter) -> Result<()> {
+pub(super) fn emit(results: &Results, summary: &str, outputs: &mut Outputs<'_>) {
     if !is_here() {
-        return Ok(());
+        return;
     }
     for annotation in annotations(results) {
-        reporter.emit(&RunEvent::Result(&annotation));
+        outputs.reporter.emit(&RunEvent::Result(&annotation));
     }
-    summarize(results.verdict, summary)
+    summarize(results.verdict, summary, outputs);
 }
 
 /// Writes a summary and a verdict. Does nothing elsewhere.
-pub(crate) fn summarize(verdict: Verdict, summary: &str) -> Result<()> {
+pub(super) fn summarize(verdict: Verdict, summary: &str, outputs: &mut Outputs<'_>) {
     if !is_here() {
-        return Ok(());
+        return;
     }
     if let Some(file) = file_named_by("GITHUB_STEP_SUMMARY") {
-        // What this step said before counts as well.
+        // The step's earlier output counts as well.
         let taken = std::fs::metadata(&file).map_or(0, |meta| meta.len() as usize);
-        append(&file, &cut(summary, MAX_SUMMARY_BYTES.saturating_sub(taken)))?;
+        outputs.attempt(append(
+            &file,
+            &cut(summary, MAX_SUMMARY_BYTES.saturating_sub(taken)),
+        ));
     }
     if let Some(file) = file_named_by("GITHUB_OUTPUT") {
-        append(&file, &format!("verdict={}\n", verdict.word()))?;
+        outputs.attempt(append(&file, &format!("verdict={}\n", verdict.word())));
     }
-    Ok(())
 }
 
 fn file_named_by(variable: &str) -> Option<PathBuf> {
