@@ -23,7 +23,7 @@ use crate::password::Password;
 use crate::profile::{Profile, Trigger, WindowFrom, parse_profile};
 use crate::reporter::{RunEvent, Step};
 use crate::results::{self, Results};
-use crate::rig::{self, Events, Load, Rig, SessionConfig};
+use crate::rig::{self, Events, Load, Rig, ScratchDir, SessionConfig};
 use crate::soak::outcome::Outcome as SoakOutcome;
 use crate::soak::pace::{self, TimeBox};
 use crate::soak::trial::Operation;
@@ -94,7 +94,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
 /// The steps that a platform's own command adds to [`verify`].
 #[derive(Default)]
 pub(crate) struct Variation {
-    /// Makes the client that runs from the one that was built, in the run's directory.
+    /// Makes the client that runs from the one that was built, in a directory that vanishes with the run.
     pub(crate) prepare: Option<fn(&Path, &Path) -> Result<PathBuf>>,
     /// Asks the platform's tools about the live client; their output is kept, not judged.
     pub(crate) witness: Option<fn(u32) -> Value>,
@@ -146,9 +146,10 @@ pub(crate) fn verify(args: &Args, variation: &Variation, invocation: &Invocation
     if args.out.is_none() && !args.keep_all {
         files::prune_runs(&parent, RUNS_KEPT)?;
     }
+    let scratch = ScratchDir::create()?;
     let client = variation
         .prepare
-        .map_or(Ok(client.clone()), |prepare| prepare(&client, &dir.path))?;
+        .map_or(Ok(client.clone()), |prepare| prepare(&client, scratch.path()))?;
     let session = SessionConfig {
         client_binary: &client,
         source_binary: &invocation.own_binary,
@@ -321,10 +322,12 @@ impl Course<'_> {
         let since_first = Duration::from_nanos(monotonic_ns() - first_trigger);
         events.sleep(args.later_delay.saturating_sub(since_first))?;
         evidence.push_report(LABELS[2], args, &mut rig, dir, events)?;
+        // On disk before anything may hang: the tools are information, the evidence is the verdict's.
+        evidence.write(&path)?;
         if let Some(witness) = variation.witness {
             evidence.add_witnesses(witness(rig.pid));
+            evidence.write(&path)?;
         }
-        evidence.write(&path)?;
 
         rig.quit(events)?;
         Ok(evidence)

@@ -61,7 +61,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
     Ok(judged.exit)
 }
 
-/// A copy of the client, so that the next build finds its own as it left it.
+/// A copy of the client in a private directory outside of the results: an uploaded artifact holds no program.
 fn sign_hardened(client: &Path, dir: &Path) -> Result<PathBuf> {
     let copy = dir.join("headless-client-hardened");
     std::fs::copy(client, &copy).with_context(|| format!("cannot copy {}", client.display()))?;

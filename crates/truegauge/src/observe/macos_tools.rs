@@ -1,8 +1,18 @@
 //! macOS's own tools as further observers of the client. Each is optional: what does not answer is reported as absent,
 //! with the reason, and nothing of it is judged.
 
+use std::fs::File;
+use std::io::{Read as _, Seek, SeekFrom};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Map, Value, json};
-use xshell::Shell;
+
+/// How long one tool may take: `vmmap` of a busy process, and a `sudo` that waits for a policy, can hang.
+const TOOL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// One tool. Adding one is one entry in [`WITNESSES`].
 struct Witness {
@@ -50,7 +60,7 @@ pub(crate) fn ask(pid: u32) -> Value {
             .iter()
             .map(|word| if *word == "PID" { &pid } else { *word })
             .collect();
-        let said = match run(&words) {
+        let said = match run(&words, TOOL_TIMEOUT) {
             Ok(output) => (witness.read)(&output).ok_or_else(|| "its output could not be read".to_owned()),
             Err(reason) => Err(reason),
         };
@@ -63,20 +73,44 @@ pub(crate) fn ask(pid: u32) -> Value {
     Value::Object(told.collect::<Map<_, _>>())
 }
 
-fn run(words: &[&str]) -> Result<String, String> {
-    let sh = Shell::new().map_err(|error| error.to_string())?;
-    let command = sh.cmd(words[0]).args(&words[1..]).quiet().ignore_status();
-    let output = command.output().map_err(|error| error.to_string())?;
-    if output.status.success() {
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    } else {
-        let said = String::from_utf8_lossy(&output.stderr);
-        Err(format!(
-            "{}: {}",
-            output.status,
-            said.lines().next().unwrap_or_default().trim()
-        ))
+/// Runs one tool to its end, and returns its standard output. A tool that hangs is killed with all that it started.
+fn run(words: &[&str], limit: Duration) -> Result<String, String> {
+    let temporary = || tempfile::tempfile().map_err(|error| format!("no temporary file: {error}"));
+    let (mut stdout, mut stderr) = (temporary()?, temporary()?);
+    let to = |file: &File| file.try_clone().map_err(|error| error.to_string());
+    let mut child = Command::new(words[0])
+        .args(&words[1..])
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(to(&stdout)?)
+        .stderr(to(&stderr)?)
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let group = Pid::from_child(&child);
+    let (announce, ended) = channel();
+    std::thread::spawn(move || announce.send(child.wait()));
+    let Ok(status) = ended.recv_timeout(limit) else {
+        // sudo's children are root's, and stay.
+        let _ = kill_process_group(group, Signal::KILL);
+        return Err(format!("it did not answer within {limit:?}"));
+    };
+    let status = status.map_err(|error| error.to_string())?;
+    if status.success() {
+        return read_back(&mut stdout);
     }
+    let output = read_back(&mut stderr)?;
+    Err(format!(
+        "{status}: {}",
+        output.lines().next().unwrap_or_default().trim()
+    ))
+}
+
+fn read_back(file: &mut File) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0))
+        .and_then(|_| file.read_to_end(&mut bytes))
+        .map_err(|error| error.to_string())?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// `RSS VSZ`, in KiB.
@@ -163,6 +197,7 @@ mod tests {
 
     #[test]
     fn what_does_not_answer_is_absent_with_its_reason() {
+        let run = |words: &[&str]| run(words, TOOL_TIMEOUT);
         assert_eq!(run(&["sh", "-c", "echo yes"]), Ok("yes\n".to_owned()));
         let refused = run(&["sh", "-c", "echo no >&2; exit 3"]).expect_err("refused");
         assert!(
@@ -170,5 +205,12 @@ mod tests {
             "{refused}"
         );
         assert!(run(&["this-tool-does-not-exist"]).is_err());
+    }
+
+    #[test]
+    fn a_tool_that_hangs_is_unavailable_after_its_time() {
+        let limit = Duration::from_millis(100);
+        let hung = run(&["sh", "-c", "cat /dev/zero >/dev/null & wait"], limit).expect_err("it hangs");
+        assert!(hung.contains("did not answer within 100ms"), "{hung}");
     }
 }

@@ -30,7 +30,7 @@ pub(crate) use events::Events;
 use events::Role;
 pub(crate) use report_dir::FiledReport;
 pub(crate) use sampling_process::SamplingProcess;
-use scratch::ScratchDir;
+pub(crate) use scratch::ScratchDir;
 pub(crate) use server::Load;
 use server::Server;
 
