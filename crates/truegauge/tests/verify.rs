@@ -202,6 +202,36 @@ fn a_killed_harness_leaves_nothing() {
 }
 
 #[test]
+fn an_error_of_the_soak_is_one_row_beside_the_tests() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let process = dir.path().join("process");
+    std::fs::write(&process, "#!/bin/sh\nexit 9\n").expect("written");
+    std::fs::set_permissions(&process, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("set");
+    let args = [
+        "--later-delay",
+        "0s",
+        "--sampling-process",
+        process.to_str().expect("UTF-8"),
+    ];
+    let run = Harness::start(&args, &[]).finish();
+    assert_eq!(run.code, 1, "{run:?}");
+    let results = run.json("results.json");
+    let rows = results["checks"].as_array().expect("rows");
+    let failed: Vec<&Value> = rows.iter().filter(|row| row["passed"] == false).collect();
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(failed[0]["check"], "soak");
+    assert!(
+        failed[0]["measured"].to_string().contains("exit status 9"),
+        "{failed:?}"
+    );
+    assert!(
+        rows.iter()
+            .any(|row| row["check"] == "6.busy.worker" && row["passed"] == true)
+    );
+    assert!(run.left_running().is_empty(), "{:?}", run.left_running());
+}
+
+#[test]
 fn what_cannot_be_is_a_usage_error() {
     for args in [
         ["--window", "nonsense"],

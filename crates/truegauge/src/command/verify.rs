@@ -214,7 +214,14 @@ impl Course<'_> {
             return Ok((evidence, rows, None));
         };
         let step = Step::begin(reporter, "soak");
-        let soaked = self.soak(sampling, events)?;
+        let soaked = match self.soak(sampling, events) {
+            Ok(soaked) => soaked,
+            Err(error) => {
+                self.invocation.emit(&RunEvent::Error(&error));
+                rows.push(soak::outcome::row_of_error(&error)?);
+                return Ok((evidence, rows, None));
+            }
+        };
         drop(step);
         if self.args.soak.is_some() {
             self.invocation.result(&soaked.render());

@@ -158,6 +158,18 @@ impl Outcome {
     }
 }
 
+/// The row of a soak that ended in an error: the other tests' rows stand beside it. A process that is at fault fails; where the
+/// environment is, nothing is known.
+pub(crate) fn row_of_error(error: &anyhow::Error) -> Result<Row, serde_json::Error> {
+    let failed = Exit::of(error) == Exit::Fail;
+    serde_json::from_value(json!({
+        "check": "soak", "title": "the soak reaches a verdict",
+        "passed": failed.then_some(false), "measured": format!("{error:#}"), "allowed": "a verdict",
+        "remedy": "the logs of the run's soak directory; `soak` runs it again alone",
+        "reason": (!failed).then(|| format!("{error:#}")),
+    }))
+}
+
 /// What the live tier proves, and what it does not prove for a reason that its figures do not show.
 fn overall(conclusion: Option<&Conclusion>, caveats: &[String], interrupted: bool) -> (Verdict, String) {
     let nothing = || {
@@ -275,6 +287,7 @@ mod tests {
     use leak_test::{Comparison, Control, Counted, Design, Experiment, Reading, Resource, Seed};
 
     use super::*;
+    use crate::error::RunError;
 
     fn conclusion(operations: u32) -> Conclusion {
         let design = Design {
@@ -289,6 +302,18 @@ mod tests {
         }
         let analysis = Analysis::of(&experiment, std::time::Duration::ZERO);
         Conclusion::from_experiments(analysis, None, Control::Found)
+    }
+
+    #[test]
+    fn a_soak_that_ends_in_an_error_is_one_row() {
+        let passed = |error: RunError| {
+            let row = row_of_error(&anyhow::Error::from(error).context("the soak")).expect("a row");
+            assert!(row.measured.to_string().contains("the soak"), "{row:?}");
+            row.passed
+        };
+        assert_eq!(passed(RunError::Client("it died".to_owned())), Some(false));
+        assert_eq!(passed(RunError::Environment("no room".to_owned())), None);
+        assert_eq!(passed(RunError::Interrupted), None);
     }
 
     #[test]
