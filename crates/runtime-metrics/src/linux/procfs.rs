@@ -17,6 +17,7 @@ pub(super) struct Memory {
 
 /// `/proc/self/statm`, open.
 pub(super) struct Statm {
+    proc: PathBuf,
     path: PathBuf,
     file: File,
 }
@@ -25,23 +26,46 @@ impl Statm {
     pub(super) fn open(proc: &Path) -> Reading<Self> {
         let path = proc.join("self/statm");
         match File::open(&path) {
-            Ok(file) => Ok(Self { path, file }),
+            Ok(file) => Ok(Self {
+                proc: proc.to_owned(),
+                path,
+                file,
+            }),
             Err(error) => Err(format!("{}: {error}", path.display())),
         }
     }
 
     pub(super) fn memory(&self) -> Reading<Memory> {
-        // Seven numbers.
-        let mut text = [0; 256];
-        let (virtual_pages, resident_pages) = retrying(|| self.file.read_at(&mut text, 0))
-            .and_then(|length| parse_statm(&text[..length]))
-            .map_err(|error| format!("{}: {error}", self.path.display()))?;
+        let mut pages = read_statm(&self.file, &self.path)?;
+        if pages.0 == 0 {
+            // The main thread has ended: `self` is that zombie, which has no memory, and the calling thread lives
+            // (fs/proc/array.c, `proc_pid_statm`).
+            let path = self.proc.join("thread-self/statm");
+            let file = File::open(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            pages = read_statm(&file, &path)?;
+            if pages.0 == 0 {
+                return Err(format!(
+                    "{}: 0 pages, which no living process has",
+                    path.display()
+                ));
+            }
+        }
+        let (virtual_pages, resident_pages) = pages;
         let page_size = system_constant(SysconfVar::PAGE_SIZE).map_err(|e| format!("the page size: {e}"))?;
         Ok(Memory {
             resident_kb: resident_pages.saturating_mul(page_size) / 1024,
             virtual_kb: virtual_pages.saturating_mul(page_size) / 1024,
         })
     }
+}
+
+/// Virtual and resident size in pages.
+fn read_statm(file: &File, path: &Path) -> Reading<(u64, u64)> {
+    // Seven numbers.
+    let mut text = [0; 256];
+    retrying(|| file.read_at(&mut text, 0))
+        .and_then(|length| parse_statm(&text[..length]))
+        .map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Reads again when a signal came between.
@@ -197,6 +221,29 @@ mod tests {
             (memory.virtual_kb, memory.resident_kb),
             (5000 * page_kb, 700 * page_kb)
         );
+    }
+
+    #[test]
+    fn a_main_thread_that_has_ended_leaves_the_memory_of_the_calling_thread() {
+        let proc = tempfile::tempdir().expect("a directory");
+        for (task, text) in [
+            ("self", "0 0 0 0 0 0 0\n"),
+            ("thread-self", "5000 700 300 20 0 900 0\n"),
+        ] {
+            std::fs::create_dir(proc.path().join(task)).expect("created");
+            std::fs::write(proc.path().join(task).join("statm"), text).expect("statm");
+        }
+        let memory = || Statm::open(proc.path()).expect("statm").memory();
+        let page_kb = system_constant(SysconfVar::PAGE_SIZE).expect("a page size") / 1024;
+        let living = memory().expect("memory");
+        assert_eq!(
+            (living.virtual_kb, living.resident_kb),
+            (5000 * page_kb, 700 * page_kb)
+        );
+
+        std::fs::write(proc.path().join("thread-self/statm"), "0 0 0 0 0 0 0\n").expect("statm");
+        let reason = memory().err().expect("0 is no figure");
+        assert!(reason.contains("0 pages"), "{reason}");
     }
 
     #[test]

@@ -24,11 +24,11 @@ pub(super) fn count() -> ResourceCounts {
     counts
 }
 
-/// The lines of `/proc/self/maps`, counted through a buffer on the stack: one on the heap could be a mapping
-/// itself.
+/// The lines of `maps`, counted through a buffer on the stack: one on the heap could be a mapping itself. `self` would be the
+/// main thread, which has none once it has ended.
 fn mappings() -> Reading<u64> {
-    let why = |error| format!("/proc/self/maps: {error}");
-    let mut maps = File::open("/proc/self/maps").map_err(why)?;
+    let why = |error| format!("/proc/thread-self/maps: {error}");
+    let mut maps = File::open("/proc/thread-self/maps").map_err(why)?;
     let mut buffer = [0; 4096];
     let mut lines = 0;
     loop {
@@ -40,17 +40,17 @@ fn mappings() -> Reading<u64> {
         }
     }
     if lines == 0 {
-        return Err("/proc/self/maps is empty".to_owned());
+        return Err("/proc/thread-self/maps is empty".to_owned());
     }
     Ok(lines)
 }
 
 /// Listing the directory takes a descriptor, which lists itself.
 fn descriptors() -> Reading<u64> {
-    let listed = entries("/proc/self/fd")?;
+    let listed = entries("/proc/thread-self/fd")?;
     listed
         .checked_sub(1)
-        .ok_or_else(|| "/proc/self/fd is empty".to_owned())
+        .ok_or_else(|| "/proc/thread-self/fd is empty".to_owned())
 }
 
 fn entries(directory: &str) -> Reading<u64> {

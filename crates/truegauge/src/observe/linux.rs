@@ -1,6 +1,6 @@
 //! A process seen through `/proc` and its CPU clock, by somebody else.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 
 use anyhow::{Context, Result};
 use nix::time::{ClockId, clock_getcpuclockid};
@@ -51,16 +51,19 @@ impl Observer for Process {
                 })
             }),
             threads: count(|process| Ok(u64::try_from(process.stat()?.num_threads).unwrap_or_default())),
-            // One a line, and no more is asked than how many.
             mappings: count(|process| {
-                let maps = BufReader::new(process.open_relative("maps")?);
-                Ok(maps
-                    .split(b'\n')
-                    .try_fold(0, |count, line| line.map(|_| count + 1))?)
+                // One a line.
+                let lines = |path: &str| -> ProcResult<u64> {
+                    let maps = BufReader::new(process.open_relative(path)?);
+                    Ok(maps
+                        .split(b'\n')
+                        .try_fold(0, |count, line| line.map(|_| count + 1))?)
+                };
+                of_a_living_task(process, lines, |lines| *lines > 0, "maps")
             }),
             port_names: None,
-            rss_kb: count(|process| Ok(process.statm()?.resident * procfs::page_size() / 1024)),
-            vm_size_kb: count(|process| Ok(process.statm()?.size * procfs::page_size() / 1024)),
+            rss_kb: count(|process| Ok(memory_pages(process)?.1 * procfs::page_size() / 1024)),
+            vm_size_kb: count(|process| Ok(memory_pages(process)?.0 * procfs::page_size() / 1024)),
             footprint_kb: None,
         }
     }
@@ -110,7 +113,7 @@ impl Observer for Process {
 
     /// Memory and tasks.
     fn detail(&self) -> Result<DetailReading> {
-        let statm = self.process.statm()?;
+        let (virtual_pages, resident_pages) = memory_pages(&self.process)?;
         let tasks = self.process.tasks()?.flatten().filter_map(|task| {
             // A task may end between any two reads: then it is not there.
             let name = task.stat().ok()?.comm;
@@ -123,13 +126,49 @@ impl Observer for Process {
         });
         Ok(DetailReading {
             tasks: tasks.collect(),
-            resident_kb: statm.resident * self.page_kb,
-            virtual_kb: statm.size * self.page_kb,
+            resident_kb: resident_pages * self.page_kb,
+            virtual_kb: virtual_pages * self.page_kb,
             footprint_kb: None,
             port_names: None,
             at_ns: Self::monotonic_ns(),
         })
     }
+}
+
+/// Reads a file of the process, or of a living task where the main thread has ended: that zombie's own files say 0, which is
+/// no figure of a living process (fs/proc/array.c, `proc_pid_statm`).
+fn of_a_living_task<T>(
+    process: &procfs::process::Process,
+    read: impl Fn(&str) -> ProcResult<T>,
+    is_living: impl Fn(&T) -> bool,
+    file: &str,
+) -> ProcResult<T> {
+    let value = read(file)?;
+    if is_living(&value) {
+        return Ok(value);
+    }
+    process
+        .tasks()?
+        .flatten()
+        .filter_map(|task| read(&format!("task/{}/{file}", task.tid)).ok())
+        .find(is_living)
+        .ok_or_else(|| procfs::ProcError::Other(format!("{file} is empty for every thread")))
+}
+
+/// Virtual and resident size.
+fn memory_pages(process: &procfs::process::Process) -> ProcResult<(u64, u64)> {
+    let pages = |path: &str| -> ProcResult<(u64, u64)> {
+        let mut text = String::new();
+        process.open_relative(path)?.read_to_string(&mut text)?;
+        let mut numbers = text
+            .split_ascii_whitespace()
+            .map_while(|number| number.parse().ok());
+        numbers
+            .next()
+            .zip(numbers.next())
+            .ok_or_else(|| procfs::ProcError::Other(format!("{path} is not in the form of statm")))
+    };
+    of_a_living_task(process, pages, |(size, _)| *size > 0, "statm")
 }
 
 /// Compares the process that /proc takes this one for with this one.
@@ -165,5 +204,46 @@ mod tests {
         let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
         let error = check_proc(Err(missing), 17).expect_err("no /proc");
         assert!(error.contains("mount -t proc"), "{error}");
+    }
+
+    /// A C program whose main thread ends at once, and whose other thread waits for the end of its standard input.
+    const MAIN_THREAD_ENDS: &str = "#include <pthread.h>\n#include <unistd.h>\n\
+        static void *wait_for_end(void *p) { char c; while (read(0, &c, 1) > 0); _exit(0); }\n\
+        int main(void) { pthread_t t; pthread_create(&t, 0, wait_for_end, 0); pthread_exit(0); }\n";
+
+    #[test]
+    fn a_process_whose_main_thread_has_ended_has_memory_and_mappings() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (source, program) = (dir.path().join("main.c"), dir.path().join("main"));
+        std::fs::write(&source, MAIN_THREAD_ENDS).expect("written");
+        let mut compiler = std::process::Command::new("cc");
+        compiler.arg("-pthread").arg("-o").arg(&program).arg(&source);
+        assert!(compiler.status().expect("cc, as building needs it").success());
+        let mut child = std::process::Command::new(&program)
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let pid = child.id();
+        let process = Process::open(pid).expect("observed");
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while process.process.statm().expect("statm").size > 0 {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "the main thread does not end"
+            );
+            std::thread::yield_now();
+        }
+        let detail = process.detail().expect("read");
+        assert!(detail.resident_kb > 0 && detail.virtual_kb > detail.resident_kb);
+        let counts = Process::resource_counts(pid);
+        for (name, count) in [
+            ("mappings", counts.mappings),
+            ("rss", counts.rss_kb),
+            ("virtual size", counts.vm_size_kb),
+        ] {
+            assert!(matches!(count, Some(Ok(1..))), "{name}: {count:?}");
+        }
+        drop(child.stdin.take());
+        assert!(child.wait().expect("waited").success());
     }
 }
