@@ -2,21 +2,21 @@
 # a process can have.
 # Judged: the report's own JSON; its platform against the machine that the harness ran on (environment.os).
 
-# What no process exceeds, whatever the machine: 4,096 cores, 2^57 bytes of addresses, 50 years. Wrong units and numbers
-# past all bounds stand out even where nobody observed the process.
+# Bounds of every process, whatever the machine: 4,096 cores, 2^57 bytes of addresses, 50 years. A living process has memory:
+# 0 is an unread figure. Wrong units and numbers past all bounds stand out even where no observer saw the process.
 def limits: [
-  {name: "cpu_percent", most: 409600},
-  {name: "rss_kb", most: 140737488355328},
-  {name: "vm_size_kb", most: 140737488355328},
-  {name: "footprint_kb", most: 140737488355328},
-  {name: "uptime_secs", most: 1577880000}
+  {name: "cpu_percent", least: 0, most: 409600},
+  {name: "rss_kb", least: 1, most: 140737488355328},
+  {name: "vm_size_kb", least: 1, most: 140737488355328},
+  {name: "footprint_kb", least: 1, most: 140737488355328},
+  {name: "uptime_secs", least: 0, most: 1577880000}
 ];
 
 # The value of f, or null where the input has no such place.
 def maybe(f): [(f)?] | .[0];
 
 # Whether a figure is out of these bounds. What is no number, other tests judge.
-def impossible($most): type == "number" and (. < 0 or . > $most);
+def impossible($limit): type == "number" and (. < $limit.least or . > $limit.most);
 
 # A range admits numbers alone, a plain value admits its equal.
 def judged:
@@ -73,17 +73,17 @@ def judged:
       check: "\($id).possible",
       title: "every figure is one that a process can have (those that are not)",
       measured: ([
-        (limits[] as $limit | select(maybe($process[$limit.name]) | impossible($limit.most)) | $limit.name),
+        (limits[] as $limit | select(maybe($process[$limit.name]) | impossible($limit)) | $limit.name),
         (
           (if ($threads | type) == "array" then $threads else [] end) as $list
           | range(0; $list | length) as $j
-          | select(maybe($list[$j].cpu_percent) | impossible(limits[0].most))
+          | select(maybe($list[$j].cpu_percent) | impossible(limits[0]))
           | "threads[\($j)].cpu_percent"
         )
       ] | .[0:10]),
       allowed: [],
       where: $metrics,
-      remedy: "A negative difference of two clocks, another unit, or a field that was never written."
+      remedy: "A negative difference of two clocks, another unit, or a field that was never written (memory of 0)."
     }
   )
 | judged
