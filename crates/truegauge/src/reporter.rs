@@ -36,6 +36,8 @@ pub enum RunEvent<'a> {
     SoakEnded,
     /// A part of the result, which belongs on standard output.
     Result(&'a str),
+    /// A command for GitHub's runner, escaped already.
+    WorkflowCommand(&'a str),
     /// An output could not be written; the run and its verdict stand.
     Warning(&'a anyhow::Error),
     /// An error that ends the run, or one of several runs.

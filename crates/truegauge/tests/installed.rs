@@ -178,6 +178,33 @@ fn a_verdict_survives_outputs_that_cannot_be_written() {
     }
 }
 
+#[test]
+fn a_line_end_in_a_name_begins_no_workflow_command() {
+    let elsewhere = Elsewhere::new();
+    let name = "x\n::error::forged.zip";
+    elsewhere.put(name, &failing());
+    let judged = elsewhere.truegauge_with(
+        &["verify-report", name, "absent\n::error::forged"],
+        &[("GITHUB_ACTIONS", OsStr::new("true"))],
+    );
+    assert_eq!(judged.code, 2, "{judged:?}");
+    let alone = elsewhere.truegauge_with(
+        &["verify-report", name],
+        &[("GITHUB_ACTIONS", OsStr::new("true"))],
+    );
+    assert_eq!(alone.code, 1, "{alone:?}");
+    for text in [&judged.stdout, &judged.stderr, &alone.stdout, &alone.stderr] {
+        let commands = text.lines().filter(|line| line.trim_start().starts_with("::"));
+        for command in commands {
+            assert!(!command.starts_with("::error::forged"), "{text}");
+        }
+    }
+    assert!(
+        alone.stdout.contains("::error "),
+        "the failure is annotated: {alone:?}"
+    );
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_full_standard_output_and_error_leave_the_exit_code() {

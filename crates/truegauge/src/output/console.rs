@@ -1,5 +1,6 @@
 //! Events as lines on a terminal or in a log: progress on standard error, results on standard output.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io::{IsTerminal, Write};
 use std::path::{MAIN_SEPARATOR, Path};
@@ -32,9 +33,9 @@ impl Reporter for Console {
     fn emit(&self, event: &RunEvent<'_>) {
         match event {
             RunEvent::StepBegan(title) if github::is_here() => {
-                out(&format!("::group::{}", github::escape_data(title)));
+                command(&format!("::group::{}", github::escape_data(title)));
             }
-            RunEvent::StepEnded if github::is_here() => out("::endgroup::"),
+            RunEvent::StepEnded if github::is_here() => command("::endgroup::"),
             RunEvent::StepBegan(_) | RunEvent::StepEnded => {}
             RunEvent::Doing(what) => err(what),
             RunEvent::Starting(command) => err(&format!("{DIMMED}$ {}{DIMMED:#}", command_line(command))),
@@ -53,6 +54,7 @@ impl Reporter for Console {
                 display.last_line = None;
             }
             RunEvent::Result(text) => out(text),
+            RunEvent::WorkflowCommand(text) => command(text),
             RunEvent::Warning(error) => err(&format!("warning: {error:#}")),
             RunEvent::Error(error) => err(&format!("{FAILED}error:{FAILED:#} {error:#}")),
         }
@@ -80,14 +82,27 @@ impl Console {
     }
 }
 
-/// A line on standard output. A reader that is gone does not end the run.
+/// Text on standard output. A reader that is gone does not end the run.
 fn out(text: &str) {
+    let _ = writeln!(anstream::stdout(), "{}", safe(text));
+}
+
+/// Text on standard error.
+fn err(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{}", safe(text));
+}
+
+/// A line for GitHub's runner.
+fn command(text: &str) {
     let _ = writeln!(anstream::stdout(), "{text}");
 }
 
-/// A line on standard error.
-fn err(text: &str) {
-    let _ = writeln!(anstream::stderr(), "{text}");
+fn safe(text: &str) -> Cow<'_, str> {
+    if github::is_here() {
+        github::without_commands(text).into()
+    } else {
+        text.into()
+    }
 }
 
 fn bar(total: Duration) -> ProgressBar {

@@ -30,7 +30,7 @@ pub(super) fn emit(results: &Results, summary: &str, outputs: &mut Outputs<'_>) 
         return;
     }
     for annotation in annotations(results) {
-        outputs.reporter.emit(&RunEvent::Result(&annotation));
+        outputs.reporter.emit(&RunEvent::WorkflowCommand(&annotation));
     }
     summarize(results.verdict, summary, outputs);
 }
@@ -51,6 +51,23 @@ pub(super) fn summarize(verdict: Verdict, summary: &str, outputs: &mut Outputs<'
     if let Some(file) = file_named_by("GITHUB_OUTPUT") {
         outputs.attempt(append(&file, &format!("verdict={}\n", verdict.word())));
     }
+}
+
+/// Text that the runner takes for no command. It reads every line of both streams: one that begins with `::`, blanks aside, and
+/// one that holds `##[` anywhere (actions/runner, `ActionCommand.TryParseV2` and `TryParse`). Names of files and a client's log
+/// are not ours to choose.
+pub(super) fn without_commands(text: &str) -> String {
+    let lines = text.split('\n').map(|line| {
+        // A carriage return ends a line as well.
+        let line = line.replace('\r', "\\r").replace("##[", "##\\[");
+        let blanks = line.len() - line.trim_start().len();
+        if line[blanks..].starts_with("::") {
+            format!("{}\\{}", &line[..blanks], &line[blanks..])
+        } else {
+            line
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn file_named_by(variable: &str) -> Option<PathBuf> {
@@ -140,6 +157,20 @@ fn cut(text: &str, most: usize) -> String {
 mod tests {
     use super::*;
     use crate::results::examples;
+
+    #[test]
+    fn no_line_of_other_text_is_a_command() {
+        for (text, expected) in [
+            ("a\nb", "a\nb"),
+            ("x.zip\n::error::forged", "x.zip\n\\::error::forged"),
+            ("  ::set-output name=x::y", "  \\::set-output name=x::y"),
+            ("a::b", "a::b"),
+            ("log ##[error]forged", "log ##\\[error]forged"),
+            ("x\r::error::forged", "x\\r::error::forged"),
+        ] {
+            assert_eq!(without_commands(text), expected, "{text:?}");
+        }
+    }
 
     #[test]
     fn what_the_runner_would_read_as_its_own_is_escaped() {
