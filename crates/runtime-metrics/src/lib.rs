@@ -26,6 +26,7 @@
 //!
 //! Linux and macOS; elsewhere [`RuntimeMetrics::Unavailable`], with a reason.
 
+mod backend;
 #[cfg(feature = "fault-injection")]
 mod fault_injection;
 #[cfg_attr(not(any(target_os = "linux", target_os = "macos")), allow(dead_code))]
@@ -39,7 +40,6 @@ mod sampler;
 mod snapshot;
 #[cfg_attr(not(any(target_os = "linux", target_os = "macos")), allow(dead_code))] // Only backends stamp.
 mod stamp;
-mod unsupported;
 mod uptime;
 
 #[cfg(target_os = "linux")]
@@ -48,11 +48,13 @@ mod linux;
 mod macos;
 
 pub use report::{ProcessMetrics, ProcessReport, RuntimeMetrics, ThreadMetrics, Unavailable};
-pub use resource_counts::{PortNames, ResourceCounts, resource_counts};
+pub use resource_counts::{PortNames, ResourceCounts};
 pub use sampler::Sampler;
 pub use uptime::init_at_startup;
 
 use std::time::Duration;
+
+use backend::Backend;
 
 /// Samples the own process over `window`.
 ///
@@ -68,4 +70,15 @@ use std::time::Duration;
 #[must_use]
 pub fn sample(window: Duration) -> RuntimeMetrics {
     sampler::with_kept(|sampler| sampler.sample(window))
+}
+
+/// Counts the resources that the process holds. Works on Linux and macOS; elsewhere every figure is missing.
+///
+/// Counting changes nothing, with one exception: a thread's first call may make the system set up
+/// something for that thread which stays until the thread ends (on macOS a port for replies). **Compare counts
+/// that one thread took, and leave out the first.** Take them while no other thread is in
+/// [`sample`] or `resource_counts`, which hold rights and descriptors for a moment.
+#[must_use]
+pub fn resource_counts() -> ResourceCounts {
+    platform::Platform::resource_counts()
 }

@@ -1,58 +1,13 @@
-//! The contract with a platform, and the platforms.
+//! The platforms.
 //!
 //! To add a platform, write a folder with a type that implements [`Backend`], declare the folder's module in `lib.rs`, and
 //! add a row below.
+#![allow(dead_code, reason = "the fallback is used only where no row applies")]
 
-use std::time::Duration;
+use std::env::consts::OS;
 
-use crate::report::ProcessReport;
+use crate::backend::{Backend, Window};
 use crate::resource_counts::ResourceCounts;
-use crate::snapshot::{EndReadings, Snapshot, report_between};
-
-/// One platform's sampling. A value holds what is kept between samples.
-pub(crate) trait Backend: Sized {
-    /// The most bytes that the kernel keeps of a thread's name.
-    const MAX_NAME_BYTES: usize;
-
-    /// Keeps nothing yet.
-    fn new() -> Self;
-
-    /// As [`Self::new`], for systems that kill a process which reads the CPU clock of a thread.
-    fn without_thread_clocks() -> Self {
-        Self::new()
-    }
-
-    /// Takes two snapshots with `pause` between them, and the other figures after the second.
-    ///
-    /// Fails without pausing if the platform can read nothing.
-    fn read_window(&mut self, pause: impl FnOnce()) -> Result<Window<'_>, String>;
-
-    /// Counts the resources that the process holds.
-    fn resource_counts() -> ResourceCounts;
-
-    /// Fills the report with the figures of one window.
-    fn sample(
-        &mut self,
-        asked: Duration,
-        pause: impl FnOnce(),
-        report: &mut ProcessReport,
-    ) -> Result<(), String> {
-        self.read_window(pause)?.fill(asked, report)
-    }
-}
-
-/// The readings of one window.
-pub(crate) struct Window<'b> {
-    pub(crate) before: &'b Snapshot,
-    pub(crate) after: &'b Snapshot,
-    pub(crate) end: EndReadings,
-}
-
-impl Window<'_> {
-    pub(crate) fn fill(self, asked: Duration, report: &mut ProcessReport) -> Result<(), String> {
-        report_between(self.before, self.after, self.end, asked, report)
-    }
-}
 
 macro_rules! platforms {
     ($($os:literal => $module:ident::$backend:ident,)+) => {
@@ -61,7 +16,7 @@ macro_rules! platforms {
             pub(crate) type Platform = crate::$module::$backend;
         )+
         #[cfg(not(any($(target_os = $os),+)))]
-        pub(crate) type Platform = crate::unsupported::Unsupported;
+        pub(crate) type Platform = Unsupported;
 
         /// The platforms that have a backend.
         pub(crate) const SUPPORTED: &[&str] = &[$($os),+];
@@ -71,4 +26,59 @@ macro_rules! platforms {
 platforms! {
     "linux" => linux::Linux,
     "macos" => macos::MacOs,
+}
+
+/// The backend of every other platform.
+pub(crate) struct Unsupported;
+
+impl Backend for Unsupported {
+    fn new() -> Self {
+        Self
+    }
+
+    fn read_window(&mut self, _pause: impl FnOnce()) -> Result<Window<'_>, String> {
+        let supported = SUPPORTED.join(", ");
+        Err(format!(
+            "no backend for this platform ({OS}); supported: {supported}"
+        ))
+    }
+
+    fn resource_counts() -> ResourceCounts {
+        let mut counts = ResourceCounts::empty();
+        let reason = format!("nothing is counted on this platform ({OS})");
+        counts.note::<u64>("resource_counts", Err(reason));
+        counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::ProcessReport;
+
+    #[test]
+    fn sampling_fails_at_once_and_names_the_supported_platforms() {
+        let expected = format!("no backend for this platform ({OS}); supported: linux, macos");
+        for mut backend in [Unsupported::new(), Unsupported::without_thread_clocks()] {
+            let pause = || unreachable!("the window is not waited for");
+            let reason = backend.sample(Duration::MAX, pause, &mut ProcessReport::empty());
+            assert_eq!(reason, Err(expected.clone()));
+        }
+    }
+
+    #[test]
+    fn resource_counts_are_missing_with_a_reason() {
+        let counts = Unsupported::resource_counts();
+        assert_eq!(counts.missing.len(), 1);
+        let missing = counts.missing.clone();
+        assert_eq!(
+            counts,
+            ResourceCounts {
+                missing,
+                ..ResourceCounts::empty()
+            }
+        );
+    }
 }

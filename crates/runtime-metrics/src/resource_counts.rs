@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::platform::{Backend, Platform};
 use crate::snapshot::Reading;
 
 /// The resources that the process holds at one moment, as [`resource_counts`] counted them.
@@ -81,17 +80,6 @@ pub struct PortNames {
     pub port_set: u64,
     /// Names whose port has died. One stays behind for every thread that ended with a right on it unreleased.
     pub dead_names: u64,
-}
-
-/// Counts the resources that the process holds. Works on Linux and macOS; elsewhere every figure is missing.
-///
-/// Counting changes nothing, with one exception: a thread's first call may make the system set up
-/// something for that thread which stays until the thread ends (on macOS a port for replies). **Compare counts
-/// that one thread took, and leave out the first.** Take them while no other thread is in
-/// [`sample`](crate::sample) or `resource_counts`, which hold rights and descriptors for a moment.
-#[must_use]
-pub fn resource_counts() -> ResourceCounts {
-    Platform::resource_counts()
 }
 
 impl ResourceCounts {

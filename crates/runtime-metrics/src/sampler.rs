@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use crate::platform::{Backend, Platform};
+use crate::backend::Backend;
+use crate::platform::Platform;
 use crate::report::{ProcessReport, RuntimeMetrics};
 
 /// Samples the own process again and again, cheaply.

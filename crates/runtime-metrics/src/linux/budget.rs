@@ -12,7 +12,7 @@ use nix::unistd::{Pid, gettid};
 
 use super::tests::Parked;
 use super::{Clocks, Linux};
-use crate::platform::Backend;
+use crate::backend::Backend;
 use crate::report::ProcessReport;
 
 const VARIABLE: &str = "RUNTIME_METRICS_BUDGET";

@@ -25,7 +25,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process;
 
-use crate::platform::{Backend, Window};
+use crate::backend::{Backend, Window};
 use crate::resource_counts::ResourceCounts;
 use crate::snapshot::{EndReadings, Reading, Snapshot, ThreadReading};
 use crate::uptime::uptime;
@@ -57,9 +57,6 @@ struct Handles {
 }
 
 impl Backend for Linux {
-    /// `TASK_COMM_LEN` (`include/linux/sched.h`).
-    const MAX_NAME_BYTES: usize = 16;
-
     fn new() -> Self {
         Self::on("/proc".into(), Clocks::SYSTEM)
     }

@@ -30,8 +30,8 @@ use self::cpu::Source;
 use self::kernel::Kernel;
 use self::threads::Listed;
 #[cfg(target_os = "macos")]
-use crate::platform::Backend;
-use crate::platform::Window;
+use crate::backend::Backend;
+use crate::backend::Window;
 use crate::snapshot::{CpuReading, EndReadings, Snapshot};
 use crate::stamp::{self, Stamp};
 use crate::uptime::uptime;
@@ -44,9 +44,6 @@ pub(crate) struct MacOs {
 
 #[cfg(target_os = "macos")]
 impl Backend for MacOs {
-    /// `MAXTHREADNAMESIZE` (`<sys/proc_info.h>`).
-    const MAX_NAME_BYTES: usize = 64;
-
     fn new() -> Self {
         Self::empty()
     }
