@@ -1,6 +1,5 @@
 //! Runs cargo, and reads from its messages what it has built and where.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -10,12 +9,8 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use crate::checkout::Checkout;
+pub(crate) use crate::checkout::cargo_program as program;
 use crate::console;
-
-/// The cargo that runs xtask, or the first on PATH.
-pub(crate) fn program() -> OsString {
-    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
-}
 
 /// Cargo in the checkout, whose configuration it reads there.
 pub(crate) fn command(checkout: &Checkout) -> Command {
@@ -46,6 +41,26 @@ pub(crate) fn started<T>(result: io::Result<T>) -> Result<T> {
             anyhow::Error::from(error).context(format!("cannot start {program}"))
         }
     })
+}
+
+/// Cargo's target directory, as cargo itself names it: environment and configuration can each move it.
+pub(crate) fn target_dir(checkout: &Checkout) -> Result<PathBuf> {
+    let mut command = command(checkout);
+    command
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .stderr(Stdio::inherit());
+    let output = started(command.output())?;
+    if !output.status.success() {
+        bail!("`cargo metadata` ended with {}", output.status);
+    }
+    let metadata: Metadata =
+        serde_json::from_slice(&output.stdout).context("`cargo metadata` names no target directory")?;
+    Ok(metadata.target_directory)
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    target_directory: PathBuf,
 }
 
 /// Builds in the checkout, with cargo's progress on standard error, and returns what cargo says that it has built.

@@ -1,19 +1,19 @@
 //! The checkout that xtask works on, found at run time: no path is compiled in.
 
 use std::borrow::Cow;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cargo;
+/// The cargo that runs xtask, or the first on PATH.
+pub(crate) fn cargo_program() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
 
-/// The workspace's root, and what cargo says of it.
+/// A workspace, by its root.
 pub(crate) struct Checkout {
     root: PathBuf,
-    target_dir: OnceLock<PathBuf>,
 }
 
 impl Checkout {
@@ -40,30 +40,11 @@ impl Checkout {
         };
         Ok(Self {
             root: root.to_owned(),
-            target_dir: OnceLock::new(),
         })
     }
 
     pub(crate) fn root(&self) -> &Path {
         &self.root
-    }
-
-    /// Cargo's target directory, as cargo itself names it: environment and configuration can each move it.
-    pub(crate) fn target_dir(&self) -> Result<&Path> {
-        if let Some(known) = self.target_dir.get() {
-            return Ok(known);
-        }
-        let mut command = cargo::command(self);
-        command
-            .args(["metadata", "--no-deps", "--format-version", "1"])
-            .stderr(Stdio::inherit());
-        let output = cargo::started(command.output())?;
-        if !output.status.success() {
-            bail!("`cargo metadata` ended with {}", output.status);
-        }
-        let metadata: Metadata =
-            serde_json::from_slice(&output.stdout).context("`cargo metadata` names no target directory")?;
-        Ok(self.target_dir.get_or_init(|| metadata.target_directory))
     }
 
     /// A path as a person would type it from the checkout.
@@ -73,16 +54,11 @@ impl Checkout {
 
     /// A command's word as a person would type it from the checkout.
     pub(crate) fn shorten_word<'a>(&self, word: &'a OsStr) -> Cow<'a, str> {
-        if word == cargo::program() {
+        if word == cargo_program() {
             return "cargo".into();
         }
         self.shorten(Path::new(word))
     }
-}
-
-#[derive(serde::Deserialize)]
-struct Metadata {
-    target_directory: PathBuf,
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ pub(crate) fn forward(command: &'static str, arguments: &[OsString]) -> Result<E
     let mut judging = Command::new(&truegauge);
     judging
         .arg("--runs-dir")
-        .arg(checkout.target_dir()?.join(command))
+        .arg(cargo::target_dir(&checkout)?.join(command))
         .arg("--reproduce-with")
         .arg(typed(command, arguments))
         .arg("--checkout")

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use xshell::Shell;
 
+use crate::cargo;
 use crate::checkout::Checkout;
 
 /// The source that a tool is installed from.
@@ -230,7 +231,7 @@ pub(crate) fn shell(checkout: &Checkout) -> Result<Shell> {
 
 /// The virtual environment of the tools from PyPI.
 pub(crate) fn python_environment(checkout: &Checkout) -> Result<PathBuf> {
-    Ok(checkout.target_dir()?.join("tools/python"))
+    Ok(cargo::target_dir(checkout)?.join("tools/python"))
 }
 
 /// The package manager of this machine.

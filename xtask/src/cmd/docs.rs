@@ -23,7 +23,7 @@ const WINDOW_SIZE: &str = "1180,900";
 
 pub(crate) fn run(_: &Args, checkout: &Checkout) -> Result<Exit> {
     let docs = checkout.root().join("docs");
-    let dir = checkout.target_dir()?.join("docs");
+    let dir = cargo::target_dir(checkout)?.join("docs");
     if dir.exists() {
         fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
     }
@@ -56,7 +56,7 @@ fn verify(checkout: &Checkout, dir: &Path) -> Result<String> {
     if !status.success() {
         bail!("verify ended with {status}, which makes no picture:\n{output}");
     }
-    Ok(as_typed(&output, dir, checkout.target_dir()?))
+    Ok(as_typed(&output, dir, &cargo::target_dir(checkout)?))
 }
 
 /// The output as if the command had been typed without options, in a checkout without settings, and built before.

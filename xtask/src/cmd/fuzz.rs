@@ -3,6 +3,7 @@ use std::process::{Command, Stdio};
 use anstream::println;
 use anyhow::{Context, Result, bail};
 
+use crate::cargo;
 use crate::checkout::Checkout;
 use crate::console;
 use crate::exit::Exit;
@@ -86,7 +87,7 @@ fn all_targets(checkout: &Checkout) -> Result<Vec<String>> {
 
 /// Runs a target, and returns whether it had no finding. cargo-fuzz's exit code tells, and its output shows the finding.
 fn fuzz(checkout: &Checkout, target: &str, seconds: u64) -> Result<bool> {
-    let ours = checkout.target_dir()?.join("fuzz");
+    let ours = cargo::target_dir(checkout)?.join("fuzz");
     let learnt = ours.join("corpus").join(target);
     let findings = ours.join("findings").join(target);
     for dir in [&learnt, &findings] {

@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Args, checkout: &Checkout) -> Result<Exit> {
     {
         bail!("cargo-mutants is missing; to install it: cargo install cargo-mutants --locked");
     }
-    let output = checkout.target_dir()?.join("mutants");
+    let output = cargo::target_dir(checkout)?.join("mutants");
     std::fs::create_dir_all(&output)?;
     let mut command = cargo::command(checkout);
     command

@@ -130,9 +130,7 @@ impl<'a> Nightly<'a> {
 
     /// A directory for this sanitizer's build.
     fn target_dir(&self, sanitizer: Sanitizer) -> Result<PathBuf> {
-        Ok(self
-            .checkout
-            .target_dir()?
+        Ok(cargo::target_dir(self.checkout)?
             .join("sanitize")
             .join(sanitizer.name()))
     }

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
+use crate::cargo;
 use crate::cargo::programs::{
     CLIENT, LEAKING_PROCESS, SAMPLING_PROCESS, SELFTEST, TAMPERING_CLIENT, TRUEGAUGE,
 };
@@ -57,7 +58,7 @@ pub(crate) fn run(args: &Args, checkout: &Checkout) -> Result<Exit> {
     if let Some(runs) = args.clean_runs {
         selftest.arg("--clean-runs").arg(runs.to_string());
     }
-    let target_dir = checkout.target_dir()?;
+    let target_dir = cargo::target_dir(checkout)?;
     let default = target_dir.join("selftest");
     if args.out.is_none() && default.exists() {
         fs::remove_dir_all(&default).with_context(|| format!("cannot remove {}", default.display()))?;

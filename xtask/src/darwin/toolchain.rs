@@ -34,7 +34,7 @@ pub(crate) struct Toolchain {
 impl Toolchain {
     /// Finds this machine's tools; on Linux, writes an SDK and compiler scripts into the target directory.
     pub(crate) fn prepare(sh: &Shell, checkout: &Checkout) -> Result<Self> {
-        let dir = checkout.target_dir()?.join("tools/darwin");
+        let dir = cargo::target_dir(checkout)?.join("tools/darwin");
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         if cfg!(target_os = "macos") {
             return Ok(Self {
@@ -162,7 +162,7 @@ fn remapped(checkout: &Checkout) -> Result<Vec<(PathBuf, &'static str)>> {
         .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
     let mut remapped = vec![
         (checkout.root().to_owned(), "truegauge"),
-        (checkout.target_dir()?.to_owned(), "target"),
+        (cargo::target_dir(checkout)?, "target"),
     ];
     remapped.extend(cargo_home.map(|dir| (dir, "cargo")));
     Ok(remapped)
