@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::environment::Environment;
 use crate::error::RunError;
-use crate::observe::{Observation, Window, WindowBounds, monotonic_ns};
+use crate::observe::{Observation, Window, WindowBounds, is_descendant, monotonic_ns};
 use crate::output::files;
 use crate::profile::Reports;
 use crate::rig::FiledReport;
@@ -165,6 +165,22 @@ impl Report {
             latest_ns,
             length_ns: length_ns as u64,
         })
+    }
+
+    /// Refuses a report that a child of the started process filed: the observer watches the wrapper.
+    pub(crate) fn check_process(&self, started: u32) -> Result<(), RunError> {
+        let filed_by = self.members["metadata.json"]["json"]["pid"].as_u64();
+        let filed_by = filed_by.and_then(|pid| u32::try_from(pid).ok());
+        match filed_by {
+            Some(pid) if pid != started && is_descendant(pid, started) => {
+                Err(RunError::Environment(format!(
+                    "the process that files reports ({pid}) is a child of the one that was started ({started}), which is all \
+                 that is observed: have the wrapper `exec` the client, or name the client itself with --client-bin"
+                )))
+            }
+            // Any other process is for test 6 to judge.
+            _ => Ok(()),
+        }
     }
 
     /// Refuses a report of another build than the one that was started: a wrapper or a stale process filed it.

@@ -132,6 +132,21 @@ fn the_harness_dies_and_so_does_a_client_that_minds_nothing() {
 }
 
 #[test]
+fn a_wrapper_that_forks_is_named_with_the_remedy() {
+    let programs = Programs::new();
+    let wrapper = programs.add("wrapper", &format!("'{}' \"$@\"\nexit $?", harness::client()));
+    let wrapper = wrapper.display().to_string();
+    let run = Harness::start(&["--client-bin", &wrapper, "--later-delay", "0s"], &[]).finish();
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(
+        run.stderr.contains("is a child of the one that was started")
+            && run.stderr.contains("`exec` the client"),
+        "{run:?}"
+    );
+    run.await_nothing_running();
+}
+
+#[test]
 fn each_of_our_clients_triggers_brings_reports_that_pass() {
     for trigger in ["protocol-gap", "signal", "interval"] {
         let run = Harness::start(&["--trigger", trigger, "--later-delay", "0s"], &[]).finish();

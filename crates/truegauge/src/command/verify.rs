@@ -387,6 +387,7 @@ impl Evidence {
         let appeared_ns = filed.appeared_ns;
         let report = Report::read(label, filed, &dir.path)
             .map_err(|error| RunError::Client(format!("the {label} report: {error:#}")))?;
+        report.check_process(rig.pid)?;
         report.check_version(&args.profile.reports, rig.version.as_deref())?;
         // The window that the report claims ends before its zip appears.
         await_observer(rig, appeared_ns, events)?;

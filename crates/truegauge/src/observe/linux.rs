@@ -68,6 +68,11 @@ impl Observer for Process {
         }
     }
 
+    fn parent(pid: u32) -> Option<u32> {
+        let process = procfs::process::Process::new(i32::try_from(pid).ok()?).ok()?;
+        u32::try_from(process.stat().ok()?.ppid).ok()
+    }
+
     /// /proc may be that of another pid namespace, as under `unshare --pid` without `--mount-proc`: then its numbers belong to
     /// other processes (pid_namespaces(7)).
     fn check() -> Result<(), String> {
@@ -204,6 +209,28 @@ mod tests {
         let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
         let error = check_proc(Err(missing), 17).expect_err("no /proc");
         assert!(error.contains("mount -t proc"), "{error}");
+    }
+
+    #[test]
+    fn a_child_of_a_child_is_a_descendant() {
+        use std::io::BufRead;
+        let mut shell = std::process::Command::new("/bin/sh")
+            .args(["-c", "sh -c 'echo $$; cat >/dev/null'; true"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("/bin/sh starts");
+        let mut line = String::new();
+        let mut stdout = BufReader::new(shell.stdout.take().expect("piped"));
+        stdout.read_line(&mut line).expect("a line");
+        let grandchild: u32 = line.trim().parse().expect("a pid");
+        let own = std::process::id();
+        assert!(super::super::is_descendant(grandchild, shell.id()));
+        assert!(super::super::is_descendant(grandchild, own));
+        assert!(!super::super::is_descendant(own, shell.id()));
+        assert!(!super::super::is_descendant(own, own), "not its own parent");
+        drop(shell.stdin.take());
+        assert!(shell.wait().expect("waited").success());
     }
 
     /// A C program whose main thread ends at once, and whose other thread waits for the end of its standard input.

@@ -43,6 +43,9 @@ trait Observer: Sized + Send + 'static {
     /// The resources that a process holds at this moment, as far as another process may count them.
     fn resource_counts(pid: u32) -> ResourceCounts;
 
+    /// The process's parent.
+    fn parent(pid: u32) -> Option<u32>;
+
     /// Checks that this process can observe others at all.
     ///
     /// # Errors
@@ -77,6 +80,14 @@ pub(crate) fn monotonic_ns() -> u64 {
 /// that it asks for would fail a true client.
 pub(crate) fn check() -> Result<(), RunError> {
     Process::check().map_err(RunError::Environment)
+}
+
+/// True if a process is a child of another one, or a child's child, and so on.
+pub(crate) fn is_descendant(pid: u32, ancestor: u32) -> bool {
+    /// More generations than any wrapper makes: a chain that changes while it is read ends here.
+    const MAX_GENERATIONS: usize = 64;
+    let parents = std::iter::successors(Process::parent(pid), |parent| Process::parent(*parent));
+    parents.take(MAX_GENERATIONS).any(|parent| parent == ancestor)
 }
 
 /// Counts the resources that a process holds at this moment.

@@ -50,6 +50,10 @@ impl Observer for Process {
         }
     }
 
+    fn parent(pid: u32) -> Option<u32> {
+        Some(sys::bsd_info(i32::try_from(pid).ok()?).ok()?.pbi_ppid)
+    }
+
     /// libproc needs no file system.
     fn check() -> Result<(), String> {
         Ok(())

@@ -21,6 +21,7 @@ pub(super) struct IpcTable {
 const _: () = {
     assert!(size_of::<libc::proc_taskinfo>() == 96);
     assert!(size_of::<libc::proc_threadinfo>() == 112);
+    assert!(size_of::<libc::proc_bsdinfo>() == 136);
     assert!(size_of::<libc::rusage_info_v4>() == 296);
     assert!(size_of::<IpcTable>() == 8);
 };
@@ -50,6 +51,12 @@ unsafe fn pidinfo<T: Copy>(pid: c_int, flavor: c_int, arg: u64) -> io::Result<T>
 pub(super) fn task_info(pid: c_int) -> io::Result<libc::proc_taskinfo> {
     // SAFETY: the flavor fills this structure of integers.
     unsafe { pidinfo(pid, libc::PROC_PIDTASKINFO, 0) }
+}
+
+/// The parent, among other things (`proc_bsdinfo`, bsd/sys/proc_info.h).
+pub(super) fn bsd_info(pid: c_int) -> io::Result<libc::proc_bsdinfo> {
+    // SAFETY: the flavor fills this structure of integers and characters.
+    unsafe { pidinfo(pid, libc::PROC_PIDTBSDINFO, 0) }
 }
 
 pub(super) fn thread_info(pid: c_int, tid: u64) -> io::Result<libc::proc_threadinfo> {
