@@ -104,6 +104,57 @@ fn a_binary_that_is_needed_and_not_given_is_named_with_the_way_to_get_it() {
     );
 }
 
+/// A bare name is the file of the current directory, whose hash is taken, and never another program on PATH.
+#[test]
+fn a_bare_name_is_never_looked_up_on_path() {
+    let elsewhere = Elsewhere::new();
+    std::fs::create_dir(elsewhere.path().join("programs")).expect("created");
+    elsewhere.put("programs/client", b"#!/bin/sh\necho looked up on PATH\n");
+    elsewhere.put("client", b"#!/bin/sh\nexit 7\n");
+    let process = elsewhere.put("process", b"#!/bin/sh\nexit 8\n");
+    let process = process.to_str().expect("UTF-8");
+    let programs = elsewhere.path().join("programs");
+    let verify = elsewhere.truegauge_with(
+        &[
+            "verify",
+            "--client-bin",
+            "client",
+            "--sampling-process",
+            process,
+            "--leaking-process",
+            process,
+        ],
+        &[("PATH", programs.as_os_str())],
+    );
+    assert_eq!(verify.code, 1, "{verify:?}");
+    assert!(
+        verify.stderr.contains("--version ended with exit status 7"),
+        "{verify:?}"
+    );
+}
+
+/// Two sessions whose reports differ in one judged row.
+#[test]
+fn a_failing_row_counts_in_whichever_session_it_is() {
+    let elsewhere = Elsewhere::new();
+    elsewhere.put("true.zip", &ours(12.0).zip());
+    let mut few = bare();
+    few["threads"] = serde_json::json!([few["threads"][0]]);
+    elsewhere.put(
+        "few.zip",
+        &ours(9_000.0).metrics(few).metadata("pid", 77.into()).zip(),
+    );
+    std::fs::create_dir(elsewhere.path().join("own")).expect("created");
+    elsewhere.put(
+        "own/1.jq",
+        b"([.reports[].metrics.threads | length] | min) as $n | {check: \"7.n\", passed: ($n >= 10), measured: $n, allowed: {min: 10}}",
+    );
+    for reports in [["true.zip", "few.zip"], ["few.zip", "true.zip"]] {
+        let judged = elsewhere.truegauge(&[&["verify-report", "--assertions", "own"], &reports[..]].concat());
+        assert_eq!(judged.code, 1, "{reports:?}: {judged:?}");
+    }
+}
+
 #[test]
 fn a_client_that_this_machine_cannot_execute_is_the_environments_fault() {
     let elsewhere = Elsewhere::new();

@@ -62,8 +62,7 @@ impl BinaryArgs {
                 )));
             }
         };
-        check_executable(&client, "client")?;
-        Ok(client)
+        executable(&client, "client")
     }
 
     /// The processes of the count test, for a client that samples with runtime-metrics.
@@ -78,30 +77,30 @@ impl BinaryArgs {
                     .to_owned(),
             ));
         };
-        check_executable(sampling, "sampling process")?;
-        check_executable(leaking, "leaking process")?;
         Ok(Some(SamplingBinaries {
-            sampling: sampling.clone(),
-            leaking: leaking.clone(),
+            sampling: executable(sampling, "sampling process")?,
+            leaking: executable(leaking, "leaking process")?,
         }))
     }
 }
 
-/// A binary that cannot be run is not the client's fault, and is named before anything is started.
-fn check_executable(path: &Path, role: &str) -> Result<(), RunError> {
+/// The absolute path of a binary: starting a bare name would look for another one on PATH than the one whose hash is taken. A
+/// binary that cannot be run is not the client's fault, and is named before anything is started.
+fn executable(path: &Path, role: &str) -> Result<PathBuf, RunError> {
     let refused = |why: String| {
         Err(RunError::Environment(format!(
             "the {role} {} {why}",
             path.display()
         )))
     };
-    match std::fs::metadata(path) {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match std::fs::metadata(&path) {
         Err(error) => refused(format!("cannot be run: {error}")),
         Ok(metadata) if !metadata.is_file() => refused("is not a file".to_owned()),
         Ok(metadata) if metadata.permissions().mode() & 0o111 == 0 => {
             refused("is not executable: chmod +x".to_owned())
         }
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(path),
     }
 }
 
@@ -119,12 +118,18 @@ mod tests {
             (dir.path().to_owned(), "is not a file"),
             (plain, "is not executable"),
         ] {
-            let error = check_executable(&path, "client")
-                .expect_err("refused")
-                .to_string();
+            let error = executable(&path, "client").expect_err("refused").to_string();
             assert!(error.contains(reason), "{error}");
         }
         let own = std::env::current_exe().expect("this test's binary");
-        assert!(check_executable(&own, "client").is_ok());
+        assert_eq!(executable(&own, "client").expect("runs"), own);
+        let relative = Path::new("Cargo.toml");
+        let error = executable(relative, "client")
+            .expect_err("not executable")
+            .to_string();
+        assert!(
+            error.contains("is not executable"),
+            "the path is the current directory's: {error}"
+        );
     }
 }

@@ -129,8 +129,9 @@ fn results(
         results.thresholds = of_session.thresholds;
         results.reports.extend(of_session.reports);
         for row in rows {
-            // Checks over all reports of a session are skipped here, and once is enough.
-            if !results.checks.iter().any(|known| known.check == row.check) {
+            // A check over all reports of a session is skipped in each of them, and once is enough. A judged row always counts.
+            let is_skipped = row.outcome() == Outcome::Inconclusive;
+            if !is_skipped || !results.checks.iter().any(|known| known.check == row.check) {
                 results.checks.push(row);
             }
         }
