@@ -15,7 +15,8 @@ impl KillOnParentExit {
     /// Takes the process group of a child that leads one.
     pub(super) fn on(pid: u32) -> Result<Self> {
         let mut command = Command::new("/bin/sh");
-        let script = "trap '' INT TERM HUP; cat >/dev/null; kill -s KILL -- \"-$1\"";
+        // The shell's own commands alone: on a PATH without `cat` the wait would end at once, and kill the client.
+        let script = "trap '' INT TERM HUP; while read -r _; do :; done; kill -s KILL -- \"-$1\"";
         command.args(["-c", script, "leash"]).arg(pid.to_string());
         let holder = command
             .process_group(0)
@@ -30,7 +31,7 @@ impl KillOnParentExit {
 
 impl Drop for KillOnParentExit {
     fn drop(&mut self) {
-        // Before its end-of-file: by then the group's number may be another's. Its `cat` ends with the pipe.
+        // Before its end-of-file: by then the group's number may be another's. The shell ends with the pipe.
         let _ = self.holder.kill();
         let _ = self.holder.wait();
     }

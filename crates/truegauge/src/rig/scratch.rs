@@ -27,7 +27,7 @@ impl ScratchDir {
         command
             .args([
                 "-c",
-                "trap '' INT TERM HUP; cat >/dev/null; rm -rf -- \"$1\"",
+                "trap '' INT TERM HUP; while read -r _; do :; done; PATH=\"$PATH:/bin:/usr/bin\"; rm -rf -- \"$1\"",
                 "sweeper",
             ])
             .arg(dir.path());
