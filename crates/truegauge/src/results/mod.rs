@@ -208,7 +208,15 @@ impl Results {
                 "it is of schema {}, and this program reads {SCHEMA}",
                 version.schema
             );
-            Ok(serde_json::from_slice(&bytes)?)
+            let results: Self = serde_json::from_slice(&bytes)?;
+            let outcomes = || results.checks.iter().map(Row::outcome);
+            ensure!(
+                results.verdict != Verdict::Pass
+                    || outcomes().any(|outcome| outcome == Outcome::Pass)
+                        && outcomes().all(|outcome| outcome != Outcome::Fail),
+                "its verdict is PASS, and its checks say otherwise"
+            );
+            Ok(results)
         };
         read().with_context(|| format!("cannot read {}", path.display()))
     }
@@ -239,6 +247,31 @@ mod tests {
         let read = Results::read(&path).expect("read");
         let json = |results: &Results| serde_json::to_value(results).expect("JSON");
         assert_eq!(json(&read), json(&results));
+    }
+
+    #[test]
+    fn a_verdict_that_its_checks_contradict_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("results.json");
+        let mut results = examples::failed();
+        results.verdict = Verdict::Pass;
+        let read = |results: &Results| {
+            crate::output::files::write_json(&path, results).expect("written");
+            Results::read(&path)
+                .map(drop)
+                .map_err(|error| format!("{error:#}"))
+        };
+        assert!(
+            read(&results)
+                .expect_err("a failed row")
+                .contains("say otherwise")
+        );
+        results.checks.clear();
+        assert!(
+            read(&results)
+                .expect_err("nothing judged")
+                .contains("say otherwise")
+        );
     }
 
     #[test]
