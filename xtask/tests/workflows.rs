@@ -1,5 +1,6 @@
 //! The workflows' policy refuses each workflow that breaks it, and the pinned Rust is the one that they install.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
