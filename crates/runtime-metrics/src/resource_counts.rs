@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::snapshot::Reading;
 
-/// The resources that the process holds at one moment, as [`resource_counts`] counted them.
+/// The resources that the process holds at one moment, as [`resource_counts()`](crate::resource_counts()) counted them.
 ///
 /// A field that does not exist on a platform is absent; one that exists and could not be read is absent and
 /// named in `missing`, with the reason. It is never 0.

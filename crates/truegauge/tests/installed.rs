@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 mod reports;
+#[cfg(target_os = "linux")]
 #[path = "harness/skip.rs"]
 mod skip;
 
