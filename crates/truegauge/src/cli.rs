@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -59,6 +59,14 @@ impl Command {
             Self::VerifyReport(_) | Self::Summary(_) | Self::Source(_) => Requirements::default(),
         }
     }
+
+    /// The directory that the command writes to below the parent of all runs. `--runs-dir` is a command's own already.
+    fn default_dir(&self, runs: &Path) -> PathBuf {
+        match self {
+            Self::Summary(_) => runs.join("summary"),
+            _ => runs.to_owned(),
+        }
+    }
 }
 
 /// Runs a command line to its end, and returns the exit code.
@@ -79,7 +87,9 @@ pub fn run(cli: Cli) -> ExitCode {
         }
     };
     let invocation = Invocation {
-        runs_dir: cli.runs_dir.unwrap_or(invocation.runs_dir),
+        runs_dir: cli
+            .runs_dir
+            .unwrap_or_else(|| cli.command.default_dir(&invocation.runs_dir)),
         command: cli.reproduce_with.unwrap_or(invocation.command),
         checkout: cli.checkout,
         ..invocation

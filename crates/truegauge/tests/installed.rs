@@ -78,6 +78,10 @@ fn reports_are_judged_and_summarized_from_an_empty_directory() {
             .is_file()
     );
     assert_eq!(elsewhere.entries(), ["judged", "report.zip", "truegauge-runs"]);
+    // A directory that xtask names is the command's own.
+    let named = elsewhere.truegauge(&["--runs-dir", "named", "summary", "judged"]);
+    assert_eq!(named.code, 0, "{named:?}");
+    assert!(elsewhere.path().join("named/summary.html").is_file());
 }
 
 #[test]

@@ -57,10 +57,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
     for line in matrix::differences(&matrix) {
         invocation.result(&line);
     }
-    let out = args
-        .out
-        .clone()
-        .unwrap_or_else(|| invocation.runs_dir.join("summary"));
+    let out = args.out.clone().unwrap_or_else(|| invocation.runs_dir.clone());
     std::fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
     let outputs = output::publish_matrix(&matrix, verdict, &sentence, &runs, &out, &*invocation.reporter);
     invocation.result(&format!(
