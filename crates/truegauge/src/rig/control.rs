@@ -18,9 +18,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the socket is tried while the client starts.
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);
 
-/// How long after its socket's end a process's own may be noticed.
-const EXIT_GRACE: Duration = Duration::from_secs(2);
-
 /// A connection that has said hello.
 pub(crate) struct Control {
     stream: UnixStream,
@@ -101,14 +98,10 @@ impl Control {
     }
 }
 
-/// A client that died closed its socket first: its end says more, and so does its source's.
 fn broke(method: &str, why: &str, events: &mut Events) -> RunError {
-    match events.sleep(EXIT_GRACE) {
-        Err(stop) => stop,
-        Ok(()) => RunError::Client(format!(
-            "the client's control socket broke during `{method}`: {why}"
-        )),
-    }
+    events.exit_or(RunError::Client(format!(
+        "the client's control socket broke during `{method}`: {why}"
+    )))
 }
 
 impl Drop for Control {

@@ -133,6 +133,9 @@ pub(crate) enum WaitOutcome<T> {
 /// How long after a client's end its source's may be noticed.
 const EXIT_GRACE: Duration = Duration::from_millis(500);
 
+/// How long after the end of a child's socket or pipe the child's own end may be noticed.
+const BROKEN_CONNECTION_GRACE: Duration = Duration::from_secs(2);
+
 /// The queue.
 pub(crate) struct Events {
     sender: Sender<Event>,
@@ -267,6 +270,12 @@ impl Events {
             }
         }
         role.dies(status)
+    }
+
+    /// The error of a broken connection to a child. A child that died closed its end of the connection first: the child's exit
+    /// is the cause, if it follows.
+    pub(crate) fn exit_or(&mut self, broken: RunError) -> RunError {
+        self.sleep(BROKEN_CONNECTION_GRACE).err().unwrap_or(broken)
     }
 
     /// Waits for the answer to a request: its result, or what went wrong.

@@ -58,9 +58,9 @@ impl SamplingProcess {
         self.next_id += 1;
         let refused = |why: String| RunError::Client(format!("the sampling process: `{method}`: {why}"));
         let line = json!({"id": id, "method": method, "params": params}).to_string();
-        self.child
-            .send_line(&line)
-            .map_err(|error| refused(format!("{error:#}")))?;
+        if let Err(error) = self.child.send_line(&line) {
+            return Err(events.exit_or(refused(format!("{error:#}"))));
+        }
         match events.answer(self.child.id(), id, LIMIT)? {
             WaitOutcome::Got(answer) => answer.map_err(refused),
             WaitOutcome::TimedOut => Err(refused(format!("no answer within {LIMIT:?}"))),
@@ -79,5 +79,30 @@ impl SamplingProcess {
                 "the sampling process did not end within {LIMIT:?}"
             )))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The request is written before the child ends, or after: the error names the child's exit either way.
+    #[test]
+    fn a_process_that_ended_before_the_request_is_named_by_its_exit() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut events = Events::silent().expect("a queue");
+        let mut process = SamplingProcess::start(
+            Path::new("/bin/false"),
+            None,
+            &dir.path().join("log"),
+            &mut events,
+        )
+        .expect("/bin/false starts");
+        // Closed by the exit alone: from here on a write is a broken pipe.
+        assert!(process.child.wait(LIMIT).is_some());
+        let error = process
+            .request("sample", &json!({}), &mut events)
+            .expect_err("it is gone");
+        assert!(error.to_string().contains("exit status 1"), "{error}");
     }
 }

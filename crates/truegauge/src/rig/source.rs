@@ -108,8 +108,11 @@ impl Source {
     fn request(&mut self, method: &str, params: &Value, events: &mut Events) -> Result<Value> {
         let id = self.next_id;
         self.next_id += 1;
-        self.child
-            .send_line(&json!({"id": id, "method": method, "params": params}).to_string())?;
+        let line = json!({"id": id, "method": method, "params": params}).to_string();
+        if let Err(error) = self.child.send_line(&line) {
+            let broken = format!("the SPICE source: `{method}`: {error:#}");
+            return Err(events.exit_or(RunError::Environment(broken)).into());
+        }
         match events.answer(self.child.id(), id, LIMIT)? {
             WaitOutcome::Got(Ok(result)) => Ok(result),
             WaitOutcome::Got(Err(why)) => {
