@@ -60,15 +60,20 @@ def blind($t):
 # What may lie between the report's process figure and the observer's.
 def process_slack($t): ([$t.relative * .observer.cpu_percent, $t.process_floor] | max) + .observer.cpu_resolution_points;
 
-# What a window costs that no report claims: found from outside, it may have been a little earlier or later. The
-# observer's resolution holds that cost already.
+# What a window costs whose place is not known exactly: no report claims it, or its stamps were taken early or late. It may
+# have been a little earlier or later; the observer's resolution holds that cost already.
 def found_from_outside:
   .observer
   | maybe(.window.uncertainty_ms * 1000 | round) as $place
   | maybe(.cpu_uncertainty_points * 100 | round) as $cost
   | if $place != null and $cost != null
-    then ", over a window found from outside to \($place) us: \($cost) hundredths of a point wider"
+    then ", over a window whose place is known to \($place) us: \($cost) hundredths of a point wider"
     else "" end;
+
+# How much longer a window may be than it was asked for, in ms, because the machine let the client wait: the time that its
+# threads waited for a core, and the longest time for which the observer itself was not run.
+def machine_delay:
+  .observer | (maybe(.waited_ms) | numbers // 0) + (maybe(.window.largest_gap_ms) | numbers // 0);
 
 # The claimed window: there, where it was asked for, and as long as it says.
 def window_rows($t; $id; $report):
@@ -78,6 +83,7 @@ def window_rows($t; $id; $report):
   | maybe(.metrics.sample_window_ms) as $nominal
   | (if ($start | type) == "number" and ($until | type) == "number" then ($until - $start) / 1000000
      else null end) as $span
+  | machine_delay as $delay
   | (if (.triggered_monotonic_ns | type) == "number" and (.appeared_monotonic_ns | type) == "number" then null
      else "nobody observed when this report was asked for" end) as $unseen
   | {
@@ -98,7 +104,8 @@ def window_rows($t; $id; $report):
       title: "the claimed window is as long as the one asked for",
       measured: ($span | figure(null)),
       allowed: (
-        if ($nominal | type) == "number" and $nominal > 0 then around($nominal; $t.window * $nominal)
+        if ($nominal | type) == "number" and $nominal > 0 then
+          around($nominal; $t.window * $nominal) | .max += $delay
         else "sample_window_ms, which is no positive number" end),
       unit: "ms",
       where: $where,
@@ -111,7 +118,8 @@ def window_rows($t; $id; $report):
           title: "the window that the sampler measured is the one claimed",
           measured: (maybe(.metrics.measured_window_ms) | figure(null)),
           allowed: (
-            if ($span | type) == "number" and $span > 0 then around($span; $t.window * $span)
+            if ($span | type) == "number" and $span > 0 then
+              around($span; $t.window * $span) | .min = ([0, .min - $delay] | max)
             else "the claimed window, which is absent or empty" end),
           unit: "ms",
           where: "\($report).metrics.measured_window_ms",
@@ -166,12 +174,14 @@ def threads_row($t; $id; $report):
   blind($t) as $blind
   | found_from_outside as $found
   | (if $blind == null then .observer.cpu_resolution_points else 0 end) as $resolution
-  | (reduce task_list[] as $task ({}; .[$task.tid | key] = $task.cpu_percent)) as $observed
+  | (reduce task_list[] as $task ({}; .[$task.tid | key] = $task)) as $observed
   | thread_list as $threads
   | [
       range(0; $threads | length) as $j
-      | $observed[$threads[$j] | maybe(.tid) | key] as $expected
+      | $observed[$threads[$j] | maybe(.tid) | key] as $task
+      | maybe($task.cpu_percent) as $expected
       | select(($expected | type) == "number")
+      | ([$resolution, maybe($task.cpu_resolution_points) // 0] | max) as $resolution
       | ($threads[$j] | maybe(.cpu_percent) | figure(null)) as $measured
       | (([$t.relative * $expected, $t.thread_floor] | max) + $resolution) as $slack
       | {

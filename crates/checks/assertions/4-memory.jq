@@ -1,6 +1,6 @@
 # Test 4. Claim: resident size, virtual size and, on macOS, the footprint are true.
-# Judged: each against the observer's reading of the same kind nearest to the end of the window, like with like (the
-# resident size is not what Activity Monitor calls "Memory": that is the footprint); virtual against resident.
+# Judged: each against the observer's readings of the same kind just before and just after the end of the window, like with
+# like (the resident size is not what Activity Monitor calls "Memory": that is the footprint); virtual against resident.
 
 # The value of f, or null where the input has no such place.
 def maybe(f): [(f)?] | .[0];
@@ -28,6 +28,21 @@ def judged:
 
 def threshold($name): .thresholds[$name] | if type == "number" then . else error("thresholds.\($name) is no number") end;
 
+# The lowest and the highest that the observer read around the end of the window: the client read its own figure between.
+def seen($observed):
+  .observer[$observed] as $nearest
+  | maybe(.observer.memory_bracket[$observed]) as $bracket
+  | if ($bracket | type) == "array" and ($bracket | length) == 2 and all($bracket[]; type == "number")
+    then [([$bracket[0], $nearest] | min), ([$bracket[1], $nearest] | max)]
+    else [$nearest, $nearest] end;
+
+# The width of that range, where there is one.
+def width($observed):
+  if (maybe(.observer[$observed]) | type) != "number" then ""
+  else seen($observed) as [$low, $high]
+    | if $low == $high then "" else ", which rose or fell by \($high - $low) KiB around the end of the window" end
+  end;
+
 # One figure against the observer's of the same kind. However wide the tolerance, 0 is never a size.
 def size_row($t; $field; $observed):
   (
@@ -41,9 +56,9 @@ def size_row($t; $field; $observed):
       allowed: (
         if $blind != null then null
         else
-          .observer[$observed] as $expected
-          | ([$t.relative * $expected, $t.floor_kb] | max) as $slack
-          | {min: ([1, $expected - $slack] | max), max: ($expected + $slack)}
+          seen($observed) as [$low, $high]
+          | def slack: [$t.relative * ., $t.floor_kb] | max;
+          {min: ([1, $low - ($low | slack)] | max), max: ($high + ($high | slack))}
         end),
       unit: "KiB",
       reason: $blind
@@ -58,13 +73,13 @@ def size_row($t; $field; $observed):
 | (
     size_row($t; "rss_kb"; "resident_kb") + {
       check: "\($id).rss",
-      title: "resident size against the observer",
+      title: "resident size against the observer\(width("resident_kb"))",
       where: "\($process).rss_kb",
       remedy: "Off by 4 or 16: pages taken for KiB. By 1024: bytes. By some tens of percent on macOS: the footprint."
     },
     size_row($t; "vm_size_kb"; "virtual_kb") + {
       check: "\($id).vm",
-      title: "virtual size against the observer",
+      title: "virtual size against the observer\(width("virtual_kb"))",
       where: "\($process).vm_size_kb",
       remedy: "Off by 4 or 16: pages taken for KiB. By 1024: bytes."
     },
@@ -72,7 +87,7 @@ def size_row($t; $field; $observed):
       select($evidence.environment.os == "macos")
       | size_row($t; "footprint_kb"; "footprint_kb") + {
           check: "\($id).footprint",
-          title: "physical footprint against the observer",
+          title: "physical footprint against the observer\(width("footprint_kb"))",
           where: "\($process).footprint_kb",
           remedy: "The footprint is TASK_VM_INFO's phys_footprint, not the resident size."
         }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::environment::Environment;
 use crate::error::RunError;
-use crate::observe::{Observation, Window, WindowBounds, is_descendant, monotonic_ns};
+use crate::observe::{Observation, WindowBounds, monotonic_ns};
 use crate::output::files;
 use crate::profile::Reports;
 use crate::rig::FiledReport;
@@ -43,6 +43,12 @@ impl Evidence {
             "binaries": head.binaries,
             "reports": [],
         }))
+    }
+
+    /// Notes which process is observed, where that is another one than at first.
+    pub(crate) fn set_process(&mut self, pid: u32, started_ns: u64) {
+        self.0["client"]["pid"] = pid.into();
+        self.0["client"]["started_monotonic_ns"] = started_ns.into();
     }
 
     #[cfg(test)]
@@ -119,25 +125,32 @@ impl Report {
 
     /// The window that the report claims, or why nothing can be observed over it. A claim that reaches outside of
     /// what lies between trigger and zip is not followed: the verdict fails it, and the observer has no figures.
-    pub(crate) fn claimed_window(&self) -> Result<Window, String> {
+    ///
+    /// On a loaded machine the client waits for a core between its stamps and its readings. Where the report says that it
+    /// measured over less than the stamps span, the window's place is known only that well.
+    pub(crate) fn claimed_window(&self) -> Result<WindowBounds, String> {
         let claim = &self.members["metadata.json"]["json"]["window"];
         let stamp = |key: &str| {
             claim[key]
                 .as_u64()
                 .ok_or_else(|| format!("the report claims no window: metadata.json has no window.{key}"))
         };
-        let window = Window {
-            start_ns: stamp("start_monotonic_ns")?,
-            end_ns: stamp("end_monotonic_ns")?,
-        };
-        let possible = self.filed.triggered_ns <= window.start_ns
-            && window.start_ns < window.end_ns
-            && window.end_ns <= self.filed.appeared_ns;
-        if possible {
-            Ok(window)
-        } else {
-            Err("the report claims a window that does not lie between its trigger and its zip".to_owned())
+        let (start_ns, end_ns) = (stamp("start_monotonic_ns")?, stamp("end_monotonic_ns")?);
+        let possible =
+            self.filed.triggered_ns <= start_ns && start_ns < end_ns && end_ns <= self.filed.appeared_ns;
+        if !possible {
+            return Err(
+                "the report claims a window that does not lie between its trigger and its zip".to_owned(),
+            );
         }
+        let span_ns = end_ns - start_ns;
+        let measured_ns = self.metrics["measured_window_ms"].as_f64().map(|ms| ms * 1e6);
+        let shorter = |ns: &u64| (span_ns / 2..span_ns.saturating_sub(STAMP_DELAY_NS)).contains(ns);
+        Ok(WindowBounds {
+            earliest_ns: start_ns,
+            latest_ns: end_ns,
+            length_ns: measured_ns.map(|ns| ns as u64).filter(shorter).unwrap_or(span_ns),
+        })
     }
 }
 
@@ -167,20 +180,10 @@ impl Report {
         })
     }
 
-    /// Refuses a report that a child of the started process filed: the observer watches the wrapper.
-    pub(crate) fn check_process(&self, started: u32) -> Result<(), RunError> {
-        let filed_by = self.members["metadata.json"]["json"]["pid"].as_u64();
-        let filed_by = filed_by.and_then(|pid| u32::try_from(pid).ok());
-        match filed_by {
-            Some(pid) if pid != started && is_descendant(pid, started) => {
-                Err(RunError::Environment(format!(
-                    "the process that files reports ({pid}) is a child of the one that was started ({started}), which is all \
-                 that is observed: have the wrapper `exec` the client, or name the client itself with --client-bin"
-                )))
-            }
-            // Any other process is for test 6 to judge.
-            _ => Ok(()),
-        }
+    /// The pid that the report gives its process.
+    pub(crate) fn own_pid(&self) -> Option<u32> {
+        let pid = self.members["metadata.json"]["json"]["pid"].as_u64()?;
+        u32::try_from(pid).ok()
     }
 
     /// Refuses a report of another build than the one that was started: a wrapper or a stale process filed it.
@@ -214,6 +217,9 @@ impl Report {
     }
 }
 
+/// Stamps are taken so soon before and after the readings, unless the client waits for a core.
+const STAMP_DELAY_NS: u64 = 2_000_000;
+
 /// What the wall clock may step while a report is taken.
 const CLOCK_STEP_NS: u64 = 100_000_000;
 
@@ -243,13 +249,12 @@ mod tests {
             let metadata = json!({"window": {"start_monotonic_ns": start, "end_monotonic_ns": end}});
             report(metadata).claimed_window()
         };
-        assert_eq!(
-            window(json!(100), json!(200)),
-            Ok(Window {
-                start_ns: 100,
-                end_ns: 200
-            })
-        );
+        let whole = WindowBounds {
+            earliest_ns: 100,
+            latest_ns: 200,
+            length_ns: 100,
+        };
+        assert_eq!(window(json!(100), json!(200)), Ok(whole));
         for (start, end) in [(99, 150), (150, 201), (150, 150), (160, 150)] {
             assert!(
                 window(json!(start), json!(end))
@@ -269,6 +274,30 @@ mod tests {
             );
         }
         assert!(report(json!({})).claimed_window().is_err());
+    }
+
+    #[test]
+    fn a_window_measured_between_late_stamps_lies_somewhere_between_them() {
+        let window = |measured_ms: f64| {
+            let window = json!({"start_monotonic_ns": 0, "end_monotonic_ns": 2_100_000_000_u64});
+            let mut report = report(json!({"window": window}));
+            report.filed.triggered_ns = 0;
+            report.filed.appeared_ns = 3_000_000_000;
+            report.metrics = json!({"measured_window_ms": measured_ms});
+            report.claimed_window().expect("possible").length_ns
+        };
+        assert_eq!(
+            window(2000.0),
+            2_000_000_000,
+            "the client waited 100 ms for a core"
+        );
+        for measured in [2099.5, 2500.0, 500.0, -1.0] {
+            assert_eq!(
+                window(measured),
+                2_100_000_000,
+                "{measured} ms: the stamps are taken at their word"
+            );
+        }
     }
 
     #[test]

@@ -86,7 +86,7 @@ fn the_example_is_verified_and_shares_nothing_with_our_client() {
         assert!(row.get("relaxed").is_none(), "{row}");
     }
     let title = check(&results, "3.busy.process")["title"].to_string();
-    assert!(title.contains("window found from outside"), "{title}");
+    assert!(title.contains("over a window whose place is known to"), "{title}");
     assert!(run.left_running().is_empty(), "{:?}", run.left_running());
 }
 
@@ -132,15 +132,89 @@ fn the_harness_dies_and_so_does_a_client_that_minds_nothing() {
 }
 
 #[test]
-fn a_wrapper_that_forks_is_named_with_the_remedy() {
+fn the_client_behind_a_wrapper_that_forks_is_followed_and_judged() {
     let programs = Programs::new();
     let wrapper = programs.add("wrapper", &format!("'{}' \"$@\"\nexit $?", harness::client()));
+    assert_followed(&wrapper, "");
+}
+
+#[test]
+fn a_client_in_a_pid_namespace_of_its_own_is_followed_and_judged_by_its_own_ids() {
+    const UNSHARE: &str = "unshare --user --map-root-user --pid --fork --kill-child --mount-proc";
+    let allowed = Command::new("/bin/sh")
+        .args(["-c", &format!("{UNSHARE} true")])
+        .output();
+    if !allowed.is_ok_and(|tried| tried.status.success()) {
+        return harness::skip::skip("unshare, or the right to make namespaces,");
+    }
+    let programs = Programs::new();
+    let client = harness::client();
+    let wrapper = programs.add("wrapper", &format!("{UNSHARE} '{client}' \"$@\"\nexit $?"));
+    assert_followed(&wrapper, "1");
+}
+
+/// A run with a wrapper passes, and judges the process that the wrapper started; `own_pid` is the pid that this process
+/// gives itself, where it is known beforehand.
+fn assert_followed(wrapper: &Path, own_pid: &str) {
     let wrapper = wrapper.display().to_string();
     let run = Harness::start(&["--client-bin", &wrapper, "--later-delay", "0s"], &[]).finish();
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(
+        run.stderr.contains("is a child of the one that was started"),
+        "{run:?}"
+    );
+    let pid = check(&run.json("results.json"), "6.session.idle.pid")["measured"].to_string();
+    assert!(own_pid.is_empty() || pid == own_pid, "{pid}");
+    run.await_nothing_running();
+}
+
+/// A shell does not handle SIGUSR1, and would end by it: the signal goes to the client behind the shell.
+#[test]
+fn a_client_behind_a_wrapper_is_triggered_by_its_signal_and_fails_by_its_own_wrong_figure() {
+    let Some(path) = path_with_psutil() else { return };
+    let text = std::fs::read_to_string(other_client().join("report.py")).expect("read");
+    let wrong = text.replace("100 * (cpu_now - cpu) / span", "0.0");
+    assert_ne!(text, wrong);
+    let profile = other_client().join("report.toml").display().to_string();
+    for (text, code) in [(text, 0), (wrong, 1)] {
+        let programs = Programs::new();
+        let program = programs.0.path().join("report.py");
+        std::fs::write(&program, text).expect("written");
+        let wrapper = programs.add(
+            "wrapper",
+            &format!("python3 '{}' \"$@\"\nexit $?", program.display()),
+        );
+        let wrapper = wrapper.display().to_string();
+        let args = [
+            "--profile",
+            &profile,
+            "--client-bin",
+            &wrapper,
+            "--later-delay",
+            "0s",
+        ];
+        let run = Harness::start(&args, &[("PATH", &path)]).finish();
+        assert_eq!(run.code, code, "{run:?}");
+        assert!(
+            run.stderr.contains("is a child of the one that was started"),
+            "{run:?}"
+        );
+        let row = check(&run.json("results.json"), "3.busy.process").clone();
+        assert_eq!(row["passed"], code == 0, "{row}");
+        run.await_nothing_running();
+    }
+}
+
+#[test]
+fn a_wrapper_whose_signal_reaches_no_client_is_named_with_the_remedy() {
+    let programs = Programs::new();
+    let wrapper = programs.add("wrapper", "sleep 1000 &\ntouch \"$1/ready\"\nwait");
+    let profile = other_client().join("report.toml").display().to_string();
+    let wrapper = wrapper.display().to_string();
+    let run = Harness::start(&["--profile", &profile, "--client-bin", &wrapper], &[]).finish();
     assert_eq!(run.code, 2, "{run:?}");
     assert!(
-        run.stderr.contains("is a child of the one that was started")
-            && run.stderr.contains("`exec` the client"),
+        run.stderr.contains("does not handle") && run.stderr.contains("`exec` the client"),
         "{run:?}"
     );
     run.await_nothing_running();

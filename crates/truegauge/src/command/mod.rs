@@ -1,5 +1,6 @@
 //! The commands: one file each, with its arguments and its course.
 
+mod load_search;
 pub(crate) mod soak;
 pub(crate) mod summary;
 pub(crate) mod verify;

@@ -7,10 +7,11 @@ use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::Pid;
 use procfs::process::LimitValue;
 use procfs::{Current, ProcResult, Uptime};
+use rustix::process::Signal;
 
-use super::Observer;
 use super::resource_counts::{Count, ResourceCounts};
-use super::series::{ClockReading, DetailReading, TaskReading};
+use super::series::{ClockReading, MemoryReading, TaskReading, TasksReading};
+use super::{Observer, SignalHandlers, is_descendant};
 
 /// The observed process.
 pub(super) struct Process {
@@ -18,6 +19,8 @@ pub(super) struct Process {
     cpu_clock: ClockId,
     started_ns: u64,
     page_kb: u64,
+    /// The pid in a pid namespace of the process's own.
+    namespaced_pid: Option<u32>,
 }
 
 impl Observer for Process {
@@ -73,6 +76,44 @@ impl Observer for Process {
         u32::try_from(process.stat().ok()?.ppid).ok()
     }
 
+    fn calling_itself(own_pid: u32) -> Vec<u32> {
+        let Ok(processes) = procfs::process::all_processes() else {
+            return Vec::new();
+        };
+        let pids = processes.flatten().filter_map(|process| {
+            let pid = process.pid().unsigned_abs();
+            let matches = pid == own_pid || innermost_id(process.status().ok()) == Some(own_pid);
+            matches.then_some(pid)
+        });
+        pids.collect()
+    }
+
+    /// `SigCgt` of a status has the signals that the process catches, `SigBlk` those that it may await instead, as with
+    /// signalfd(2), and `SigIgn` those that it ignores (proc_pid_status(5)).
+    fn handlers(pid: u32, signal: Signal) -> Option<SignalHandlers> {
+        let bit = 1_u64 << (signal.as_raw() - 1);
+        let handles = |process: &procfs::process::Process| {
+            let status = process.status().ok()?;
+            Some((status.sigcgt | status.sigblk | status.sigign) & bit != 0)
+        };
+        let own = procfs::process::Process::new(i32::try_from(pid).ok()?).ok()?;
+        let mut handlers = SignalHandlers {
+            process: handles(&own)?,
+            descendants: Vec::new(),
+            other_descendants: Vec::new(),
+        };
+        for process in procfs::process::all_processes().ok()?.flatten() {
+            let other = process.pid().unsigned_abs();
+            if is_descendant(other, pid) {
+                match handles(&process) {
+                    Some(true) => handlers.descendants.push(other),
+                    _ => handlers.other_descendants.push(other),
+                }
+            }
+        }
+        Some(handlers)
+    }
+
     /// /proc may be that of another pid namespace, as under `unshare --pid` without `--mount-proc`: then its numbers belong to
     /// other processes (pid_namespaces(7)).
     fn check() -> Result<(), String> {
@@ -81,16 +122,17 @@ impl Observer for Process {
 
     fn open(pid: u32) -> Result<Self> {
         let pid = i32::try_from(pid)?;
-        let process = procfs::process::Process::new(pid)?;
+        let process = procfs::process::Process::new(pid).context("/proc/PID")?;
         // Start times count ticks since boot, time in suspend included (proc_pid_stat(5), field 22); /proc/uptime runs
         // on that clock as well. What is wanted is the same moment on the monotonic clock.
-        let ticks = process.stat()?.starttime;
+        let ticks = process.stat().context("/proc/PID/stat")?.starttime;
         let since_boot_ns = ticks.saturating_mul(1_000_000_000) / procfs::ticks_per_second();
         let booted_ns = i128::from(Self::monotonic_ns()) - (Uptime::current()?.uptime * 1e9) as i128;
         let started_ns = u64::try_from(booted_ns + i128::from(since_boot_ns)).unwrap_or(0);
         // Any process may read any other's CPU clock (clock_getcpuclockid(3)): ns, living and ended threads.
-        let cpu_clock = clock_getcpuclockid(Pid::from_raw(pid)).context("no CPU clock")?;
+        let cpu_clock = clock_getcpuclockid(Pid::from_raw(pid)).context("clock_getcpuclockid(3)")?;
         Ok(Self {
+            namespaced_pid: innermost_id(process.status().ok()),
             process,
             cpu_clock,
             started_ns,
@@ -108,7 +150,10 @@ impl Observer for Process {
 
     /// The process's CPU clock.
     fn clock(&self) -> Result<ClockReading> {
-        let cpu = self.cpu_clock.now()?;
+        let cpu = self
+            .cpu_clock
+            .now()
+            .context("clock_gettime(clock_getcpuclockid(pid))")?;
         let cpu_ns = u64::try_from(cpu.tv_sec())? * 1_000_000_000 + u64::try_from(cpu.tv_nsec())?;
         Ok(ClockReading {
             at_ns: Self::monotonic_ns(),
@@ -116,27 +161,53 @@ impl Observer for Process {
         })
     }
 
-    /// Memory and tasks.
-    fn detail(&self) -> Result<DetailReading> {
-        let (virtual_pages, resident_pages) = memory_pages(&self.process)?;
-        let tasks = self.process.tasks()?.flatten().filter_map(|task| {
-            // A task may end between any two reads: then it is not there.
-            let name = task.stat().ok()?.comm;
-            let cpu_ns = task.schedstat().ok().map(|stat| stat.sum_exec_runtime);
-            Some(TaskReading {
-                tid: u64::try_from(task.tid).ok()?,
-                name,
-                cpu_ns,
-            })
-        });
-        Ok(DetailReading {
-            tasks: tasks.collect(),
+    fn memory(&self) -> Result<MemoryReading> {
+        let (virtual_pages, resident_pages) = memory_pages(&self.process).context("/proc/PID/statm")?;
+        Ok(MemoryReading {
             resident_kb: resident_pages * self.page_kb,
             virtual_kb: virtual_pages * self.page_kb,
             footprint_kb: None,
+            at_ns: Self::monotonic_ns(),
+        })
+    }
+
+    fn tasks(&self) -> Result<TasksReading> {
+        let tasks = self.process.tasks().context("/proc/PID/task")?;
+        let tasks = tasks.flatten().filter_map(|task| {
+            // A task may end between any two reads: then it is not there.
+            let name = task.stat().ok()?.comm;
+            let times = task.schedstat().ok();
+            let tid = match self.namespaced_pid {
+                Some(_) => innermost_id(task.status().ok())?,
+                None => u32::try_from(task.tid).ok()?,
+            };
+            Some(TaskReading {
+                tid: u64::from(tid),
+                name,
+                cpu_ns: times.as_ref().map(|times| times.sum_exec_runtime),
+                waited_ns: times.as_ref().map(|times| times.run_delay),
+            })
+        });
+        Ok(TasksReading {
+            tasks: tasks.collect(),
+            waited_ns: None,
             port_names: None,
             at_ns: Self::monotonic_ns(),
         })
+    }
+
+    fn own_pid(&self) -> u32 {
+        self.namespaced_pid
+            .unwrap_or_else(|| self.process.pid().unsigned_abs())
+    }
+}
+
+/// The id of a process or task in its own pid namespace, where that is another one than the observer's (the last of `NSpid` or
+/// `NStgid`, proc_pid_status(5)).
+fn innermost_id(status: Option<procfs::process::Status>) -> Option<u32> {
+    match status?.nspid?.as_slice() {
+        [_, .., innermost] => u32::try_from(*innermost).ok(),
+        _ => None,
     }
 }
 
@@ -225,10 +296,11 @@ mod tests {
         stdout.read_line(&mut line).expect("a line");
         let grandchild: u32 = line.trim().parse().expect("a pid");
         let own = std::process::id();
-        assert!(super::super::is_descendant(grandchild, shell.id()));
-        assert!(super::super::is_descendant(grandchild, own));
-        assert!(!super::super::is_descendant(own, shell.id()));
-        assert!(!super::super::is_descendant(own, own), "not its own parent");
+        let descendant = super::super::descendant;
+        assert_eq!(descendant(shell.id(), grandchild), Some(grandchild));
+        assert_eq!(descendant(own, grandchild), Some(grandchild));
+        assert_eq!(descendant(shell.id(), own), None);
+        assert_eq!(descendant(own, own), None, "not its own parent");
         drop(shell.stdin.take());
         assert!(shell.wait().expect("waited").success());
     }
@@ -260,8 +332,8 @@ mod tests {
             );
             std::thread::yield_now();
         }
-        let detail = process.detail().expect("read");
-        assert!(detail.resident_kb > 0 && detail.virtual_kb > detail.resident_kb);
+        let memory = process.memory().expect("read");
+        assert!(memory.resident_kb > 0 && memory.virtual_kb > memory.resident_kb);
         let counts = Process::resource_counts(pid);
         for (name, count) in [
             ("mappings", counts.mappings),

@@ -13,11 +13,12 @@ mod series;
 mod ticks;
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::process::Signal;
 
 use crate::error::RunError;
 
@@ -26,14 +27,17 @@ use linux::Process;
 #[cfg(target_os = "macos")]
 use macos::Process;
 pub(crate) use resource_counts::{Count, ResourceCounts};
-use series::{ClockReading, DetailReading, Series};
+use series::{ClockReading, MemoryReading, Series, TasksReading};
 pub(crate) use series::{Observation, Window, WindowBounds};
 
-/// Between two readings of the process's CPU clock.
+/// Between two readings of the process's CPU clock and of its memory.
 pub(crate) const CLOCK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Tasks and memory are read every so many readings of the clock: they cost more.
-const DETAIL_EVERY: u32 = 10;
+/// Tasks are read every so many readings of the clock: they cost more.
+const TASKS_EVERY: u32 = 10;
+
+/// Around the ends of a window that a report is about to claim, tasks are read as often as the clock.
+const WINDOW_EDGE: Duration = Duration::from_millis(60);
 
 /// A platform's way of reading another process. Each platform implements it once, for a type named `Process`.
 trait Observer: Sized + Send + 'static {
@@ -45,6 +49,13 @@ trait Observer: Sized + Send + 'static {
 
     /// The process's parent.
     fn parent(pid: u32) -> Option<u32>;
+
+    /// Finds the process that calls itself `own_pid`: the process of that id, or one in a pid namespace below this one.
+    fn calling_itself(own_pid: u32) -> Vec<u32>;
+
+    /// The descendants of a process that handle a signal, and whether the process does so itself. `None` where the platform
+    /// does not say.
+    fn handlers(pid: u32, signal: Signal) -> Option<SignalHandlers>;
 
     /// Checks that this process can observe others at all.
     ///
@@ -67,8 +78,14 @@ trait Observer: Sized + Send + 'static {
     /// The process's CPU clock: living and ended threads.
     fn clock(&self) -> Result<ClockReading>;
 
-    /// Memory and tasks.
-    fn detail(&self) -> Result<DetailReading>;
+    /// The process's memory.
+    fn memory(&self) -> Result<MemoryReading>;
+
+    /// The process's tasks. A process whose tasks cannot be read can still be judged by its clock and its memory.
+    fn tasks(&self) -> Result<TasksReading>;
+
+    /// The process's id as the process itself knows it, which differs in a pid namespace of its own.
+    fn own_pid(&self) -> u32;
 }
 
 /// The monotonic clock that all processes of a machine share, in ns.
@@ -82,8 +99,33 @@ pub(crate) fn check() -> Result<(), RunError> {
     Process::check().map_err(RunError::Environment)
 }
 
+/// The descendant of a process that calls itself `own_pid`, which is another number in a pid namespace of its own.
+pub(crate) fn descendant(ancestor: u32, own_pid: u32) -> Option<u32> {
+    let named = Process::calling_itself(own_pid);
+    named.into_iter().find(|pid| is_descendant(*pid, ancestor))
+}
+
+/// The processes that handle a signal.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SignalHandlers {
+    pub(crate) process: bool,
+    pub(crate) descendants: Vec<u32>,
+    /// Those that do not handle it.
+    pub(crate) other_descendants: Vec<u32>,
+}
+
+/// Finds out which of a process and its descendants handle a signal, as far as the platform says.
+pub(crate) fn handlers(pid: u32, signal: Signal) -> Option<SignalHandlers> {
+    Process::handlers(pid, signal)
+}
+
+/// When a process started, on the monotonic clock; `None` where there is no such process.
+pub(crate) fn started_ns(pid: u32) -> Option<u64> {
+    Process::open(pid).ok().map(|process| process.started_ns())
+}
+
 /// True if a process is a child of another one, or a child's child, and so on.
-pub(crate) fn is_descendant(pid: u32, ancestor: u32) -> bool {
+fn is_descendant(pid: u32, ancestor: u32) -> bool {
     /// More generations than any wrapper makes: a chain that changes while it is read ends here.
     const MAX_GENERATIONS: usize = 64;
     let parents = std::iter::successors(Process::parent(pid), |parent| Process::parent(*parent));
@@ -97,31 +139,70 @@ pub(crate) fn resource_counts(pid: u32) -> ResourceCounts {
 
 /// Watches one process until dropped.
 pub(crate) struct Watch {
-    series: Arc<Mutex<Series>>,
+    shared: Arc<Mutex<Shared>>,
     started_ns: u64,
+    own_pid: u32,
     cpu_source: &'static str,
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// What the observer's thread and its owner share.
+#[derive(Default)]
+struct Shared {
+    series: Series,
+    /// The window that the next report is expected to claim.
+    expected: Option<Window>,
+}
+
+impl Shared {
+    /// True near the ends of the expected window, and after it: the report may be late.
+    fn is_near_an_edge(&self, now_ns: u64) -> bool {
+        let edge = WINDOW_EDGE.as_nanos() as u64;
+        self.expected
+            .is_some_and(|window| now_ns < window.start_ns + edge || now_ns + edge > window.end_ns)
+    }
+}
+
 impl Watch {
+    /// Reads everything once, so that what cannot be read is known before the session starts, and then goes on reading.
+    ///
+    /// # Errors
+    /// If the process's clock or memory cannot be read; the error names the call.
     pub(crate) fn begin(pid: u32) -> Result<Self> {
-        let subject = Process::open(pid).with_context(|| format!("cannot observe process {pid}"))?;
-        let series = Arc::new(Mutex::new(Series::default()));
+        let observed = || -> Result<(Process, Series)> {
+            let subject = Process::open(pid)?;
+            let mut series = Series::default();
+            series.push_clock(Ok(subject.clock()?));
+            series.push_memory(Ok(subject.memory()?));
+            series.push_tasks(subject.tasks().map_err(|error| format!("{error:#}")));
+            Ok((subject, series))
+        };
+        let (subject, series) = observed().with_context(|| format!("cannot observe process {pid}"))?;
+        let (started_ns, own_pid, cpu_source) =
+            (subject.started_ns(), subject.own_pid(), subject.cpu_source());
+        let shared = Arc::new(Mutex::new(Shared {
+            series,
+            expected: None,
+        }));
         let (stop, stopped) = channel();
-        let (started_ns, cpu_source) = (subject.started_ns(), subject.cpu_source());
-        let shared = Arc::clone(&series);
+        let thread_shared = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("observer".to_owned())
-            .spawn(move || observe(&subject, &shared, &stopped))
+            .spawn(move || observe(&subject, &thread_shared, &stopped))
             .context("cannot start the observer's thread")?;
         Ok(Self {
-            series,
+            shared,
             started_ns,
+            own_pid,
             cpu_source,
             stop: Some(stop),
             thread: Some(thread),
         })
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Watches no longer; what was seen stays.
@@ -137,33 +218,51 @@ impl Watch {
         self.started_ns
     }
 
+    /// The process's id as its own reports give it.
+    pub(crate) fn own_pid(&self) -> u32 {
+        self.own_pid
+    }
+
     /// Where CPU times come from.
     pub(crate) fn cpu_source(&self) -> &'static str {
         self.cpu_source
     }
 
+    /// Reads tasks more often around the ends of the window that begins about now, until [`Self::expect_nothing`].
+    pub(crate) fn expect_window(&self, length: Duration) {
+        let start_ns = monotonic_ns();
+        self.shared().expected = Some(Window {
+            start_ns,
+            end_ns: start_ns + length.as_nanos() as u64,
+        });
+    }
+
+    /// Reads at the usual intervals again.
+    pub(crate) fn expect_nothing(&self) {
+        self.shared().expected = None;
+    }
+
     /// Whether everything has been read after `moment_ns`, so that a window that ends by then can be cut out.
     pub(crate) fn has_passed(&self, moment_ns: u64) -> bool {
-        self.series
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .reaches(moment_ns)
+        self.shared().series.reaches(moment_ns)
+    }
+
+    /// The last error of each reading that failed, for a person.
+    pub(crate) fn errors(&self) -> Option<String> {
+        let shared = self.shared();
+        let errors = shared.series.errors().iter();
+        let errors: Vec<String> = errors.map(|(kind, error)| format!("{kind}: {error}")).collect();
+        (!errors.is_empty()).then(|| errors.join("; "))
     }
 
     /// What was seen over a window, or why nothing can be said of it.
     pub(crate) fn over(&self, window: Window) -> Result<Observation, String> {
-        self.series
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .over(window)
+        self.shared().series.over(window)
     }
 
-    /// What was seen over a window whose place is not known, or why nothing can be said of it.
+    /// What was seen over a window that lies somewhere between two moments, or why nothing can be said of it.
     pub(crate) fn between(&self, between: WindowBounds) -> Result<Observation, String> {
-        self.series
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .between(between)
+        self.shared().series.between(between)
     }
 }
 
@@ -173,22 +272,23 @@ impl Drop for Watch {
     }
 }
 
-/// Reads until told to stop, or until the process is gone.
-fn observe(subject: &impl Observer, series: &Mutex<Series>, stopped: &Receiver<()>) {
-    for round in 0_u32.. {
-        let clock = subject.clock();
-        let detail = if round.is_multiple_of(DETAIL_EVERY) {
-            subject.detail().ok()
-        } else {
-            None
-        };
-        let Ok(clock) = clock else { return };
-        let mut series = series.lock().unwrap_or_else(PoisonError::into_inner);
-        series.push_clock(clock);
-        if let Some(detail) = detail {
-            series.push_detail(detail);
+/// Reads until told to stop. A reading that fails is noted, and tried again in its turn.
+fn observe(subject: &impl Observer, shared: &Mutex<Shared>, stopped: &Receiver<()>) {
+    let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
+    for round in 1_u32.. {
+        let clock = subject.clock().map_err(|error| format!("{error:#}"));
+        let memory = subject.memory().map_err(|error| format!("{error:#}"));
+        let near_an_edge = lock().is_near_an_edge(monotonic_ns());
+        let tasks = (near_an_edge || round.is_multiple_of(TASKS_EVERY)).then(|| subject.tasks());
+        let mut shared = lock();
+        shared.series.push_clock(clock);
+        shared.series.push_memory(memory);
+        if let Some(tasks) = tasks {
+            shared
+                .series
+                .push_tasks(tasks.map_err(|error| format!("{error:#}")));
         }
-        drop(series);
+        drop(shared);
         match stopped.recv_timeout(CLOCK_INTERVAL) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => return,

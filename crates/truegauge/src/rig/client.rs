@@ -38,6 +38,8 @@ pub(crate) struct Client {
     _leash: KillOnParentExit,
     child: ChildGuard,
     reports: ReportDir,
+    /// The process that files the reports: the child, or a descendant of a child that is a wrapper.
+    pid: u32,
 }
 
 /// Starts a client; its session is still to come.
@@ -82,6 +84,7 @@ impl Client {
             Ok(control) => Ok(Self {
                 control,
                 _leash: leash,
+                pid: child.pid(),
                 child,
                 reports: ReportDir::new(places.reports),
             }),
@@ -217,7 +220,17 @@ impl Client {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.pid()
+        self.pid
+    }
+
+    /// Signals go to this descendant of the child from now on.
+    pub(super) fn follow(&mut self, pid: u32) {
+        self.pid = pid;
+    }
+
+    /// The pid that the client gives itself on its control socket.
+    pub(super) fn own_pid(&self) -> Option<u32> {
+        self.control.as_ref().and_then(Control::own_pid)
     }
 
     /// Runs a shell command that may look for `CLIENT_PID` and `REPORTS`.
@@ -274,18 +287,24 @@ impl Client {
     }
 
     fn signal(&self, signal: SignalName) -> Result<()> {
-        let signal = match signal {
-            SignalName::Usr1 => Signal::USR1,
-            SignalName::Usr2 => Signal::USR2,
-            SignalName::Hup => Signal::HUP,
-            SignalName::Int => Signal::INT,
-            SignalName::Term => Signal::TERM,
-        };
+        let signal = Signal::from(signal);
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
         let pid = pid.expect("a child has a pid");
         kill_process(pid, signal).map_err(|error| {
             RunError::Client(format!("the client cannot be sent {signal:?}: {error}")).into()
         })
+    }
+}
+
+impl From<SignalName> for Signal {
+    fn from(name: SignalName) -> Self {
+        match name {
+            SignalName::Usr1 => Self::USR1,
+            SignalName::Usr2 => Self::USR2,
+            SignalName::Hup => Self::HUP,
+            SignalName::Int => Self::INT,
+            SignalName::Term => Self::TERM,
+        }
     }
 }
 

@@ -24,6 +24,7 @@ pub(crate) struct Control {
     reader: Option<JoinHandle<()>>,
     attachment: Attachment,
     next_id: u64,
+    own_pid: Option<u32>,
 }
 
 impl Control {
@@ -55,10 +56,17 @@ impl Control {
             reader: Some(reader),
             attachment,
             next_id: 1,
+            own_pid: None,
         };
         let hello = json!({"client_name": "truegauge", "protocol_version": "1.0"});
-        control.request("hello", hello, Duration::ZERO, events)?;
+        let answer = control.request("hello", hello, Duration::ZERO, events)?;
+        control.own_pid = answer["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
         Ok(control)
+    }
+
+    /// The pid that the client gives itself.
+    pub(crate) fn own_pid(&self) -> Option<u32> {
+        self.own_pid
     }
 
     /// Asks, and waits for the answer: for as long as the asked work takes and [`ANSWER_TIMEOUT`].

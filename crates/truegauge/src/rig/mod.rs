@@ -20,7 +20,7 @@ use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use serde_json::{Value, json};
 
 pub(crate) use child::describe_status;
@@ -35,9 +35,9 @@ pub(crate) use server::Load;
 use server::Server;
 
 use crate::error::RunError;
-use crate::observe::Watch;
+use crate::observe::{self, Watch};
 use crate::output::console::shown_path;
-use crate::profile::{Action, Placeholders, Profile, Trigger};
+use crate::profile::{Action, Placeholders, Profile, SignalName, Trigger};
 use crate::source::SourceChoice;
 
 /// A client that takes longer to tell its version hangs.
@@ -124,7 +124,9 @@ fn check_reachable(address: &str) -> Result<(), RunError> {
 /// socket's directory last.
 pub(crate) struct Rig {
     pub(crate) client: Client,
+    followed: Option<FollowedProcess>,
     pub(crate) observer: Watch,
+    /// The observed process: the one that was started, or the descendant of it that files the reports.
     pub(crate) pid: u32,
     /// The first line that the client's `--version` prints, where it has such an option.
     pub(crate) version: Option<String>,
@@ -134,6 +136,25 @@ pub(crate) struct Rig {
     trigger: Trigger,
     server: Option<Server>,
     _scratch: ScratchDir,
+}
+
+/// A descendant of a wrapper, which may have left the wrapper's process group. Killed when dropped, if it is still there.
+struct FollowedProcess {
+    pid: u32,
+    started_ns: u64,
+}
+
+impl Drop for FollowedProcess {
+    fn drop(&mut self) {
+        // Start times as the kernel counts them are clock ticks at best; another process of this pid started much later.
+        const SAME_START_NS: u64 = 1_000_000_000;
+        let same = observe::started_ns(self.pid)
+            .is_some_and(|started_ns| started_ns.abs_diff(self.started_ns) < SAME_START_NS);
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        if let (true, Some(pid)) = (same, pid) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
 }
 
 /// What a rig is made of.
@@ -202,12 +223,18 @@ impl Rig {
         let child = client::launch(parts.client_binary, &profile, &trigger, &places, &log, events)?;
         let pid = child.pid();
         events.doing(&format!("client: pid {pid}, log {}", shown_path(&log)));
-        let observer = Watch::begin(pid);
+        let observer = Watch::begin(pid).map_err(|error| RunError::Environment(format!("{error:#}")));
         let source = server.as_mut().and_then(Server::observed);
         let client = Client::connect(child, &profile, &places, source, events)?;
+        let observer = observer?;
+        if let Some(errors) = observer.errors() {
+            events.doing(&format!("the observer cannot read everything: {errors}"));
+        }
+        let own_pid = client.own_pid();
         let mut rig = Self {
             client,
-            observer: observer?,
+            followed: None,
+            observer,
             pid,
             version,
             target,
@@ -216,15 +243,77 @@ impl Rig {
             server,
             _scratch: scratch,
         };
+        if let Some(own_pid) = own_pid {
+            rig.follow(own_pid, events)?;
+        }
+        if let Action::Signal(signal) = rig.trigger.action {
+            rig.follow_handler(signal, events)?;
+        }
         rig.set_rate(0, events)?;
         Ok(rig)
+    }
+
+    /// Observes the process that calls itself `own_pid`, if that is a descendant of the one that was started and not this
+    /// itself: the started program is a wrapper. Returns whether the observed process is another one now.
+    pub(crate) fn follow(&mut self, own_pid: u32, events: &mut Events) -> Result<bool> {
+        if own_pid == self.observer.own_pid() {
+            return Ok(false);
+        }
+        let Some(pid) = observe::descendant(self.pid, own_pid) else {
+            // Another process's report is for test 6 to judge.
+            return Ok(false);
+        };
+        self.observe_descendant(pid, events)?;
+        Ok(true)
+    }
+
+    /// Observes the descendant that handles the trigger's signal, if the process that was started does not: most signals would
+    /// end a wrapper.
+    fn follow_handler(&mut self, signal: SignalName, events: &mut Events) -> Result<()> {
+        let Some(handlers) = observe::handlers(self.pid, signal.into()) else {
+            return Ok(());
+        };
+        match (handlers.process, handlers.descendants.as_slice()) {
+            (true, _) => Ok(()),
+            (false, [client]) => self.observe_descendant(*client, events),
+            // A client that does not handle the signal is judged by what it does then.
+            (false, []) if handlers.other_descendants.is_empty() => Ok(()),
+            (false, several) => Err(RunError::Environment(format!(
+                "the trigger is SIG{}, which the process that was started ({}) does not handle and {} of its \
+                 descendants do: have the wrapper `exec` the client, or name the client itself with --client-bin",
+                format!("{signal:?}").to_uppercase(),
+                self.pid,
+                several.len()
+            ))
+            .into()),
+        }
+    }
+
+    fn observe_descendant(&mut self, pid: u32, events: &mut Events) -> Result<()> {
+        events.doing(&format!(
+            "the process that files reports ({pid}) is a child of the one that was started ({}): it is observed from now on",
+            self.pid
+        ));
+        let observer = Watch::begin(pid).map_err(|error| RunError::Environment(format!("{error:#}")))?;
+        self.followed = Some(FollowedProcess {
+            pid,
+            started_ns: observer.started_ns(),
+        });
+        self.observer = observer;
+        self.client.follow(pid);
+        self.pid = pid;
+        Ok(())
     }
 
     /// Triggers one bug report and waits for its zip.
     pub(crate) fn file_report(&mut self, window: Duration, events: &mut Events) -> Result<FiledReport> {
         let source = self.server.as_mut().and_then(Server::observed);
-        self.client
-            .file_report(&self.profile, &self.trigger, source, window, events)
+        self.observer.expect_window(window);
+        let filed = self
+            .client
+            .file_report(&self.profile, &self.trigger, source, window, events);
+        self.observer.expect_nothing();
+        filed
     }
 
     /// Asks the client to end, before its server does.

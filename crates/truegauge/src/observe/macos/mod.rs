@@ -5,18 +5,21 @@ mod sys;
 use std::io;
 
 use anyhow::{Context, Result};
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Resource, Signal, getrlimit};
 use xshell::{Shell, cmd};
 
-use super::Observer;
 use super::resource_counts::{Count, ResourceCounts};
-use super::series::{ClockReading, DetailReading, TaskReading};
+use super::series::{ClockReading, MemoryReading, TaskReading, TasksReading};
 use super::ticks::Timebase;
+use super::{Observer, SignalHandlers};
 
 /// The table's first entry is never a name; this is what top prints as #PORTS.
 fn names_in_use(table: sys::IpcTable) -> u32 {
     table.size.saturating_sub(table.free).saturating_sub(1)
 }
+
+/// The call that gives CPU times and the footprint, as errors name it.
+const RUSAGE: &str = "proc_pid_rusage(RUSAGE_INFO_V4)";
 
 /// The observed process.
 pub(super) struct Process {
@@ -54,6 +57,16 @@ impl Observer for Process {
         Some(sys::bsd_info(i32::try_from(pid).ok()?).ok()?.pbi_ppid)
     }
 
+    /// There are no pid namespaces.
+    fn calling_itself(own_pid: u32) -> Vec<u32> {
+        vec![own_pid]
+    }
+
+    /// libproc does not say.
+    fn handlers(_pid: u32, _signal: Signal) -> Option<SignalHandlers> {
+        None
+    }
+
     /// libproc needs no file system.
     fn check() -> Result<(), String> {
         Ok(())
@@ -68,7 +81,7 @@ impl Observer for Process {
             .read();
         let (numer, denom) = sys::timebase()?;
         let timebase = Timebase::new(numer, denom, translated.is_ok_and(|answer| answer.trim() == "1"))?;
-        let usage = sys::rusage(pid).context("proc_pid_rusage")?;
+        let usage = sys::rusage(pid).context(RUSAGE)?;
         Ok(Self {
             pid,
             timebase,
@@ -86,7 +99,7 @@ impl Observer for Process {
 
     /// The process's CPU clock: living and ended threads, in mach ticks (`bsd/kern/kern_resource.c`, `gather_rusage_info`).
     fn clock(&self) -> Result<ClockReading> {
-        let usage = sys::rusage(self.pid)?;
+        let usage = sys::rusage(self.pid).context(RUSAGE)?;
         let cpu_ns = self.timebase.ns(usage.ri_user_time + usage.ri_system_time);
         Ok(ClockReading {
             at_ns: Self::monotonic_ns(),
@@ -94,33 +107,64 @@ impl Observer for Process {
         })
     }
 
-    /// Memory and tasks.
-    fn detail(&self) -> Result<DetailReading> {
-        let task = sys::task_info(self.pid)?;
-        let usage = sys::rusage(self.pid)?;
-        let ports = sys::ipc_table(self.pid).ok();
-        let tasks = sys::thread_ids(self.pid)?.into_iter().filter_map(|tid| {
-            // A thread may end between any two calls: then it is not there. Its times are ns, whatever the timebase.
-            let info = sys::thread_info(self.pid, tid).ok()?;
-            let name: Vec<u8> = info
-                .pth_name
-                .iter()
-                .map(|c| *c as u8)
-                .take_while(|byte| *byte != 0)
-                .collect();
-            Some(TaskReading {
-                tid,
-                name: String::from_utf8_lossy(&name).into_owned(),
-                cpu_ns: Some(info.pth_user_time + info.pth_system_time),
-            })
-        });
-        Ok(DetailReading {
-            tasks: tasks.collect(),
+    fn memory(&self) -> Result<MemoryReading> {
+        let task = sys::task_info(self.pid).context("proc_pidinfo(PROC_PIDTASKINFO)")?;
+        let usage = sys::rusage(self.pid).context(RUSAGE)?;
+        Ok(MemoryReading {
             resident_kb: task.pti_resident_size / 1024,
             virtual_kb: task.pti_virtual_size / 1024,
             footprint_kb: Some(usage.ri_phys_footprint / 1024),
-            port_names: ports.map(names_in_use),
             at_ns: Self::monotonic_ns(),
         })
+    }
+
+    fn tasks(&self) -> Result<TasksReading> {
+        let ids = sys::thread_ids(self.pid).context("proc_pidinfo(PROC_PIDLISTTHREADIDS)")?;
+        // A thread may end between any two calls: then it is not there. An error of all of them is the call's.
+        let mut refused = None;
+        let tasks: Vec<TaskReading> = ids
+            .into_iter()
+            .filter_map(|tid| {
+                let info = sys::thread_info(self.pid, tid)
+                    .map_err(|error| refused = Some(error))
+                    .ok()?;
+                let name: Vec<u8> = info
+                    .pth_name
+                    .iter()
+                    .map(|c| *c as u8)
+                    .take_while(|byte| *byte != 0)
+                    .collect();
+                Some(TaskReading {
+                    tid,
+                    name: String::from_utf8_lossy(&name).into_owned(),
+                    // In ns, whatever the timebase.
+                    cpu_ns: Some(info.pth_user_time + info.pth_system_time),
+                    waited_ns: None,
+                })
+            })
+            .collect();
+        if let (true, Some(error)) = (tasks.is_empty(), refused) {
+            return Err(error).context("proc_pidinfo(PROC_PIDTHREADID64INFO)");
+        }
+        Ok(TasksReading {
+            tasks,
+            waited_ns: self.waited_ns(),
+            port_names: sys::ipc_table(self.pid).ok().map(names_in_use),
+            at_ns: Self::monotonic_ns(),
+        })
+    }
+
+    fn own_pid(&self) -> u32 {
+        self.pid.unsigned_abs()
+    }
+}
+
+impl Process {
+    /// The time in which threads were runnable and did not run. `ri_runnable_time` counts both, in mach ticks
+    /// (`osfmk/kern/task.c`, `task_power_info_locked`, adds up each thread's `runnable_timer`).
+    fn waited_ns(&self) -> Option<u64> {
+        let usage = sys::rusage(self.pid).ok()?;
+        let ran = usage.ri_user_time + usage.ri_system_time;
+        (usage.ri_runnable_time > 0).then(|| self.timebase.ns(usage.ri_runnable_time.saturating_sub(ran)))
     }
 }
