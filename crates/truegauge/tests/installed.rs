@@ -186,7 +186,7 @@ fn a_client_that_this_machine_cannot_execute_is_the_environments_fault() {
 }
 
 #[test]
-fn assertions_that_do_not_compile_are_named_with_file_line_and_reason() {
+fn own_assertions_that_are_faulty_are_refused_and_others_are_named_in_the_verdict() {
     let elsewhere = Elsewhere::new();
     elsewhere.put("report.zip", &ours(12.0).zip());
     std::fs::create_dir(elsewhere.path().join("own")).expect("created");
@@ -202,6 +202,21 @@ fn assertions_that_do_not_compile_are_named_with_file_line_and_reason() {
     let judged = elsewhere.truegauge(&["verify-report", "report.zip", "--assertions", "own"]);
     assert_eq!(judged.code, 0, "{judged:?}");
     assert!(judged.last_line().starts_with("PASS: 1 judged"), "{judged:?}");
+    assert!(
+        judged.last_line().ends_with(", judged by the assertions of own"),
+        "{judged:?}"
+    );
+
+    elsewhere.put(
+        "own/1-own.jq",
+        br#"{check: "1.own", passed: true, measured: 0, allowed: {min: 1}}"#,
+    );
+    let refused = elsewhere.truegauge(&["verify-report", "report.zip", "--assertions", "own"]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(
+        refused.stderr.contains("1-own.jq") && refused.stderr.contains("outside of `allowed`"),
+        "{refused:?}"
+    );
 }
 
 /// A report whose virtual size is below its resident size.
@@ -222,7 +237,10 @@ fn a_verdict_survives_outputs_that_cannot_be_written() {
         ("GITHUB_STEP_SUMMARY", directory),
         ("GITHUB_OUTPUT", directory),
     ];
-    for (report, verdict, code) in [("false.zip", "FAIL: ", 1), ("true.zip", "PASS: ", 2)] {
+    for (report, verdict, code) in [
+        ("false.zip", "FAIL: ", 1),
+        ("true.zip", "ERROR: an output is lost: ", 2),
+    ] {
         let judged = elsewhere.truegauge_with(&["verify-report", report], &env);
         assert_eq!(judged.code, code, "{judged:?}");
         assert!(judged.last_line().starts_with(verdict), "{judged:?}");

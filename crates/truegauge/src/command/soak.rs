@@ -156,17 +156,17 @@ impl Run<'_> {
             Ok(outside) => outside,
             Err(error) => return self.give_up(error),
         };
-        files::write_json(&self.dir.path.join("outside.json"), &outside.analysis)?;
+        let analysis = files::write_json(&self.dir.path.join("outside.json"), &outside.analysis);
         let (exit, sentence) = (Exit::Inconclusive, outside.sentence());
-        let outputs = self.publish(Results {
+        let mut outputs = self.publish(Results {
             profile: Some(args.profile.name.clone()),
             ..self.results(exit, sentence.clone())
         });
+        outputs.attempt(analysis);
         for line in outside.lines() {
             self.invocation.result(&line);
         }
-        self.conclude_with(&sentence);
-        Ok(outputs.exit(exit))
+        Ok(self.conclude_with(outputs, exit, &sentence))
     }
 
     fn results(&self, exit: Exit, sentence: String) -> Results {
@@ -175,12 +175,14 @@ impl Run<'_> {
     }
 
     /// The last lines; the very last is the verdict's sentence.
-    fn conclude_with(&self, sentence: &str) {
+    fn conclude_with(&self, outputs: Outputs<'_>, exit: Exit, sentence: &str) -> Exit {
+        let (exit, sentence) = outputs.conclude(exit, sentence);
         let dir = shown_path(&self.dir.path);
         let command = self.command();
         self.invocation.result(&format!(
             "everything seen: {dir}\nsee it again:    {command}\n{sentence}"
         ));
+        exit
     }
 
     /// Presents the verdict.
@@ -191,8 +193,7 @@ impl Run<'_> {
             ..self.results(outcome.exit(), outcome.sentence.clone())
         });
         self.invocation.result(&outcome.render());
-        self.conclude_with(&outcome.sentence);
-        Ok(outputs.exit(outcome.exit()))
+        Ok(self.conclude_with(outputs, outcome.exit(), &outcome.sentence))
     }
 
     /// A client that is at fault has failed; anything else is passed on.
@@ -214,9 +215,10 @@ impl Run<'_> {
         if exit == Exit::Environment {
             return Err(error);
         }
+        let (exit, sentence) = outputs.conclude(exit, &sentence);
         self.invocation
             .result(&format!("see it again: {}\n{sentence}", self.command()));
-        Ok(outputs.exit(exit))
+        Ok(exit)
     }
 
     /// The newest experiment's, or those of the exact tier.
