@@ -93,13 +93,14 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
     observe::check()?;
     let client = args.binaries.client(&args.profile)?;
     let sampling = args.binaries.sampling(&args.profile)?;
-    rig::raise_descriptor_limit();
+    rig::prepare_limits()?;
     let mut events = Events::new(Arc::clone(&invocation.reporter))?;
     let started_at = Timestamp::now();
     let parent = args.out.clone().unwrap_or_else(|| invocation.runs_dir.clone());
     let dir = RunDir::create(&parent, started_at)?;
+    rig::check_room(&dir.path)?;
     if args.out.is_none() && !args.keep_all {
-        files::prune_runs(&parent, RUNS_KEPT)?;
+        files::prune_runs(&parent, RUNS_KEPT, &*invocation.reporter);
     }
     let run = Run {
         args,
@@ -198,6 +199,7 @@ impl Run<'_> {
 
     /// A client that is at fault has failed; anything else is passed on.
     fn give_up(&self, error: anyhow::Error) -> Result<Exit> {
+        let error = rig::blame(error, &self.dir.path);
         let sentence = match error.downcast_ref::<RunError>() {
             Some(RunError::Client(why)) => format!("FAIL: {why}"),
             Some(stop @ (RunError::Interrupted | RunError::TimeUp)) => {

@@ -139,13 +139,14 @@ pub(crate) fn verify(args: &Args, variation: &Variation, invocation: &Invocation
     observe::check()?;
     let client = args.binaries.client(&args.profile)?;
     let sampling = args.binaries.sampling(&args.profile)?;
-    rig::raise_descriptor_limit();
+    rig::prepare_limits()?;
     let mut events = Events::new(Arc::clone(&invocation.reporter))?;
     let parent = args.out.clone().unwrap_or_else(|| invocation.runs_dir.clone());
     let started_at = Timestamp::now();
     let dir = RunDir::create(&parent, started_at)?;
+    rig::check_room(&dir.path)?;
     if args.out.is_none() && !args.keep_all {
-        files::prune_runs(&parent, RUNS_KEPT)?;
+        files::prune_runs(&parent, RUNS_KEPT, &*invocation.reporter);
     }
     let scratch = ScratchDir::create()?;
     let client = variation
@@ -167,6 +168,7 @@ pub(crate) fn verify(args: &Args, variation: &Variation, invocation: &Invocation
         invocation,
     };
     let judged = course.judge(&checks, &mut events);
+    let judged = judged.map_err(|error| rig::blame(error, &dir.path));
     let (evidence, mut rows, soak) = judged.inspect_err(|error| course.give_up(error, started_at))?;
     for waiver in args.profile.relax(&mut rows, std::env::consts::OS) {
         invocation.doing(&format!(
@@ -219,6 +221,7 @@ impl Course<'_> {
         let soaked = match self.soak(sampling, events) {
             Ok(soaked) => soaked,
             Err(error) => {
+                let error = rig::blame(error, &self.dir.path);
                 self.invocation.emit(&RunEvent::Error(&error));
                 rows.push(soak::outcome::row_of_error(&error)?);
                 return Ok((evidence, rows, None));

@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::reporter::{Reporter, RunEvent};
+
 /// Writes beside, then renames.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
     let text =
@@ -59,8 +61,14 @@ impl RunDir {
     }
 }
 
-/// Removes all but the newest runs of a directory that holds runs.
-pub(crate) fn prune_runs(parent: &Path, kept: usize) -> Result<()> {
+/// Removes all but the newest runs of a directory that holds runs. One that cannot be removed is a warning.
+pub(crate) fn prune_runs(parent: &Path, kept: usize, reporter: &dyn Reporter) {
+    if let Err(error) = prune(parent, kept) {
+        reporter.emit(&RunEvent::Warning(&error));
+    }
+}
+
+fn prune(parent: &Path, kept: usize) -> Result<()> {
     let entries = std::fs::read_dir(parent).with_context(|| format!("cannot list {}", parent.display()))?;
     let mut runs: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     runs.retain(|path| {
@@ -86,6 +94,7 @@ fn is_run_id(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reporter::Recorder;
 
     #[test]
     fn run_directories_are_fresh_and_plainly_named() {
@@ -118,7 +127,14 @@ mod tests {
         for name in names {
             std::fs::create_dir(parent.path().join(name)).expect("created");
         }
-        prune_runs(parent.path(), 2).expect("pruned");
+        let recorder = Recorder::default();
+        prune_runs(parent.path(), 2, &recorder);
+        prune_runs(&parent.path().join("absent"), 2, &recorder);
+        let events = recorder.events();
+        assert!(
+            events.len() == 1 && events[0].contains("cannot list"),
+            "{events:?}"
+        );
         let left: Vec<bool> = names
             .iter()
             .map(|name| parent.path().join(name).exists())

@@ -56,7 +56,7 @@ pub(crate) fn escaped(text: &str) -> String {
 }
 
 /// Text of others, cut where it is long, on one line and without what a terminal, a log reader or a table would take for a command.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     const LONGEST: usize = 400;
     let shown: String = text.chars().take(LONGEST).flat_map(visible).collect();
     if text.chars().nth(LONGEST).is_some() {
