@@ -90,17 +90,21 @@ fn a_binary_that_is_needed_and_not_given_is_named_with_the_way_to_get_it() {
     let verify = elsewhere.truegauge(&["verify"]);
     assert_eq!(verify.code, 2, "{verify:?}");
     assert!(
-        verify
-            .stderr
-            .contains("the package headless-client of a checkout")
-            && verify.stderr.contains("--client-bin"),
+        verify.stderr.contains(
+            "--client-bin, --sampling-process, --leaking-process are missing: `cargo xtask verify`"
+        ),
         "{verify:?}"
     );
     let client = elsewhere.put("client", b"#!/bin/sh\n");
     for command in ["verify", "soak"] {
         let ended = elsewhere.truegauge(&[command, "--client-bin", client.to_str().expect("UTF-8")]);
         assert_eq!(ended.code, 2, "{ended:?}");
-        assert!(ended.stderr.contains("--sampling-process"), "{ended:?}");
+        assert!(
+            ended
+                .stderr
+                .starts_with("error: --sampling-process, --leaking-process are missing"),
+            "{ended:?}"
+        );
     }
     assert_eq!(
         elsewhere.entries(),

@@ -224,17 +224,36 @@ fn an_error_of_the_soak_is_one_row_beside_the_tests() {
 
 #[test]
 fn what_cannot_be_is_a_usage_error() {
-    for args in [
-        ["--window", "nonsense"],
-        ["--window", "1ms"],
-        ["--cpu-relative", "2"],
-        ["--busy-cpu", "0"],
-        ["--source", "nowhere"],
-        ["--no-such-flag", "1"],
+    let dir = tempfile::tempdir().expect("a directory");
+    let profile = dir.path().join("own.toml");
+    std::fs::write(&profile, "name = \"x\"\nnmae = 1\n").expect("written");
+    for (option, value, why) in [
+        ("--window", "nonsense", "no length of time"),
+        ("--window", "0", "no length of time"),
+        ("--window", "1ms", "between 200ms and 60s"),
+        ("--cpu-relative", "2", "allows anything"),
+        ("--cpu-floor", "1e9", "must be at most 4"),
+        ("--thread-floor", "1e9", "must be at most 4"),
+        ("--memory-floor", "99999999999", "must be at most 16384"),
+        ("--uptime", "1e9", "must be at most 5"),
+        ("--busy-cpu", "0", "between 5 and 90"),
+        ("--source", "nowhere", "HOST:PORT"),
+        ("--source", "1.2.3.4", "the port is missing"),
+        ("--profile", "/", "Is a directory"),
+        (
+            "--profile",
+            profile.to_str().expect("UTF-8"),
+            "line 2: unknown field",
+        ),
+        ("--no-such-flag", "1", "unexpected argument"),
     ] {
-        let run = Harness::start(&args, &[]).finish();
-        assert_eq!(run.code, 2, "{args:?}: {run:?}");
-        assert!(run.stderr.contains(args[0]), "{args:?}: {run:?}");
+        let run = Harness::start(&[option, value], &[]).finish();
+        assert_eq!(run.code, 2, "{option} {value}: {run:?}");
+        let first = run.stderr.lines().next().unwrap_or_default();
+        assert!(
+            first.contains(option) && first.contains(why),
+            "{option} {value}: {run:?}"
+        );
     }
 }
 

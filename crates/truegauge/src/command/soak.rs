@@ -28,8 +28,8 @@ use crate::source::SourceChoice;
 ///
 /// First the exact tier, in seconds: the sampling process samples, and must hold afterwards exactly what it held before; and the
 /// positive control, whose leak must be found. Then the live tier: in a client's session a coin decides which of two
-/// blocks of time performs operations and which idles, until the time is up or a leak is certain. docs/soak.md explains
-/// what that proves.
+/// blocks of time performs operations and which idles, until the time is up or a leak is certain. The page
+/// "The soak" explains what that proves.
 ///
 /// The last line begins with the verdict: CLEAN (exit code 0), LEAK or OVER-RELEASE (1), FAIL where the client died (1),
 /// INCONCLUSIVE (3). Everything seen goes to samples.ndjson as it happens, the verdict to results.json and
@@ -57,8 +57,8 @@ pub(crate) struct Args {
     source: SourceChoice,
     #[command(flatten)]
     binaries: BinaryArgs,
-    /// Soak a client of this profile (docs/other-clients.md). One that does not speak our control protocol is soaked with its
-    /// own reports, and judged by what is seen from outside.
+    /// Soak a client of this profile (page "Verify your own client"). One that does not speak our control protocol is soaked with
+    /// its own reports, and judged by what is seen from outside.
     #[arg(long, value_name = "NAME|FILE", default_value = "headless-client", value_parser = parse_profile)]
     profile: Profile,
     /// Where the run's directory goes [default: ./truegauge-runs; of `cargo xtask`, target/soak].

@@ -41,7 +41,7 @@ use crate::thresholds::{ThresholdArgs, Thresholds};
 /// Judge one test again by hand:  jq -f crates/checks/assertions/3-cpu.jq RUN/evidence.json
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Verify a client of this profile: `headless-client`, `ryll`, or a file of your own (docs/other-clients.md).
+    /// Verify a client of this profile: `headless-client`, `ryll`, or a file of your own (page "Verify your own client").
     #[arg(long, value_name = "NAME|FILE", default_value = "headless-client", value_parser = parse_profile)]
     profile: Profile,
     #[command(flatten)]

@@ -16,8 +16,8 @@ use crate::results::Verdict;
 /// On a Mac: verify, with macOS's own tools as witnesses, and write acceptance.md.
 ///
 /// Does what `verify` does, on macOS alone. Beside the evidence it keeps what ps, top, lsmp and vmmap said of the
-/// client, and writes acceptance.md, a dated note ready to append to docs/roadmap.md.
-/// docs/macos-metrics-verification.md is the runbook.
+/// client, and writes acceptance.md, a dated note ready to append to the roadmap.
+/// The page "Verifying runtime metrics on a Mac" is the runbook.
 #[derive(clap::Args)]
 #[group(skip)] // its name would be that of the flattened arguments' own group
 pub(crate) struct Args {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -44,6 +44,11 @@ pub(crate) struct RunDir {
 
 impl RunDir {
     pub(crate) fn create(parent: &Path, now: Timestamp) -> Result<Self> {
+        ensure!(
+            parent.is_dir() || !parent.exists(),
+            "cannot create a run in {}, which is no directory",
+            parent.display()
+        );
         std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
         let stamp = now.strftime("%Y%m%dT%H%M%SZ").to_string();
         let dir = tempfile::Builder::new()
