@@ -223,6 +223,48 @@ fn an_error_of_the_soak_is_one_row_beside_the_tests() {
 }
 
 #[test]
+fn test_that_a_profile_relaxes_whole_leaves_the_verdict_open() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let manifest = std::env::var("CARGO_MANIFEST_DIR").expect("set by cargo");
+    let own = std::fs::read_to_string(format!("{manifest}/profiles/headless-client.toml")).expect("read");
+    let relaxed = format!("{own}\n[[relax]]\ncheck = \"4.*\"\nreason = \"it has no memory\"\n");
+    std::fs::write(path("own.toml"), relaxed).expect("written");
+    std::fs::create_dir(path("assertions")).expect("created");
+    let rows = r#"{check: "1.own", passed: true, measured: 1, allowed: 1}, {check: "4.own", passed: false, measured: 0, allowed: 1}"#;
+    std::fs::write(path("assertions/own.jq"), rows).expect("written");
+    let (profile, assertions) = (path("own.toml"), path("assertions"));
+    let binaries =
+        [harness::sampling_process(), harness::leaking_process()].map(|path| path.display().to_string());
+    let client = harness::client();
+    let options = [
+        "--profile",
+        &profile,
+        "--assertions",
+        &assertions,
+        "--client-bin",
+        &client,
+    ];
+    let sampling = [
+        "--sampling-process",
+        &binaries[0],
+        "--leaking-process",
+        &binaries[1],
+    ];
+    let run = Harness::start(&[QUICK, &options, &sampling].concat(), &[]).finish();
+    assert_eq!(run.code, 3, "{run:?}");
+    let last = run.stdout.trim_end().lines().last().unwrap_or_default();
+    for part in [
+        "INCONCLUSIVE: ",
+        ", 1 relaxed by the profile; the profile relaxes all of test 4, which judged nothing",
+        &format!(", judged by the assertions of {assertions}"),
+    ] {
+        assert!(last.contains(part), "{part:?} in {last}");
+    }
+    assert_eq!(run.json("results.json")["verdict"], "inconclusive");
+}
+
+#[test]
 fn what_cannot_be_is_a_usage_error() {
     let dir = tempfile::tempdir().expect("a directory");
     let profile = dir.path().join("own.toml");

@@ -13,6 +13,7 @@ use crate::invocation::{Invocation, RUNS_KEPT};
 use crate::observe;
 use crate::output::console::shown_path;
 use crate::output::files::{self, RunDir};
+use crate::output::format::escaped;
 use crate::output::{self, Outputs};
 use crate::profile::{Profile, parse_profile};
 use crate::reporter::RunEvent;
@@ -201,7 +202,7 @@ impl Run<'_> {
     fn give_up(&self, error: anyhow::Error) -> Result<Exit> {
         let error = rig::blame(error, &self.dir.path);
         let sentence = match error.downcast_ref::<RunError>() {
-            Some(RunError::Client(why)) => format!("FAIL: {why}"),
+            Some(RunError::Client(why)) => format!("FAIL: {}", escaped(why)),
             Some(stop @ (RunError::Interrupted | RunError::TimeUp)) => {
                 format!("{}: {stop}", Verdict::Inconclusive)
             }
