@@ -3,10 +3,32 @@
 use std::ffi::OsStr;
 use std::process::Command;
 
-use anstream::eprintln;
 use anstyle::{AnsiColor, Style};
 
 use crate::checkout::Checkout;
+
+/// As the standard library's, without its panic: whoever reads may be gone or slow, and the exit code says what came of the
+/// command.
+macro_rules! give_up_quietly {
+    ($write:ident, $stream:ident, $($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = $write!(anstream::$stream(), $($text)*);
+    }};
+}
+
+macro_rules! print {
+    ($($text:tt)*) => { $crate::console::give_up_quietly!(write, stdout, $($text)*) };
+}
+
+macro_rules! println {
+    ($($text:tt)*) => { $crate::console::give_up_quietly!(writeln, stdout, $($text)*) };
+}
+
+macro_rules! eprintln {
+    ($($text:tt)*) => { $crate::console::give_up_quietly!(writeln, stderr, $($text)*) };
+}
+
+pub(crate) use {eprintln, give_up_quietly, print, println};
 
 pub(crate) const FAILED: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const DIMMED: Style = Style::new().dimmed();
@@ -23,12 +45,19 @@ pub(crate) fn running(checkout: &Checkout, command: &Command) {
     eprintln!("{DIMMED}$ {}{DIMMED:#}", words.collect::<Vec<_>>().join(" "));
 }
 
-/// A word as a shell would read it back.
+/// A word as a shell would read it back, on one line.
 pub(crate) fn quoted(word: impl AsRef<OsStr>) -> String {
     let word = word.as_ref().to_string_lossy();
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         word.into_owned()
+    } else if word.chars().any(char::is_control) {
+        let escaped = |c: char| match c {
+            '\\' | '\'' => format!("\\{c}"),
+            _ if c.is_control() => format!("\\U{:08x}", u32::from(c)),
+            _ => c.to_string(),
+        };
+        format!("$'{}'", word.chars().map(escaped).collect::<String>())
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
@@ -65,6 +94,7 @@ mod tests {
             ("", "''"),
             ("a b", "'a b'"),
             ("it's", r"'it'\''s'"),
+            ("it's\na \\", r"$'it\'s\U0000000aa \\'"),
         ] {
             assert_eq!(quoted(word), expected);
         }

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::checkout::Checkout;
+use crate::console::eprintln;
 
 /// A page, and the lines around the part of it that a command writes.
 pub(crate) struct GeneratedSection {

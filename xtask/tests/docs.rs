@@ -122,3 +122,48 @@ fn the_roadmap_claims_no_mac_run_without_a_note() {
         "a phase that needs a Mac is \"done\" without an acceptance note"
     );
 }
+
+/// The text of all sources below a directory, string literals on one line.
+fn sources(dir: &Path, text: &mut String) {
+    for entry in std::fs::read_dir(dir).expect("listed") {
+        let path = entry.expect("listed").path();
+        if path.is_dir() {
+            sources(&path, text);
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "rs" || extension == "jq")
+        {
+            for line in std::fs::read_to_string(&path).expect("read").lines() {
+                let line = line.trim_start();
+                match line.strip_suffix('\\') {
+                    Some(continued) => text.push_str(continued),
+                    None => *text += &format!("{line}\n"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn troubleshooting_quotes_messages_that_the_programs_have() {
+    let mut text = String::new();
+    for member in std::fs::read_dir(root().join("crates")).expect("listed") {
+        let src = member.expect("listed").path().join("src");
+        if src.is_dir() {
+            sources(&src, &mut text);
+        }
+    }
+    sources(&root().join("xtask/src"), &mut text);
+    let text = text.replace("\\\"", "\"");
+    let page = page("docs/troubleshooting.md");
+    let symptoms = page.lines().filter_map(|line| line.strip_prefix("| "));
+    let symptoms = symptoms.map(|row| row.split(" | ").next().unwrap_or_default());
+    let quotes: Vec<&str> = symptoms
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    assert!(quotes.len() > 20, "{quotes:?}");
+    let messages = quotes.iter().filter(|quote| !quote.starts_with("cargo "));
+    let parts = messages.flat_map(|quote| quote.split('…'));
+    let unsaid: Vec<&str> = parts.filter(|part| !text.contains(part.trim())).collect();
+    assert!(unsaid.is_empty(), "no program says {unsaid:?}");
+}

@@ -520,3 +520,19 @@ fn a_command_outside_of_a_checkout_says_so() {
     assert_eq!(output.status.code(), Some(2), "{stderr}");
     assert!(stderr.contains("run `cargo xtask` in a checkout"), "{stderr}");
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn standard_error_that_takes_nothing_leaves_the_exit_code() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .expect("opened");
+    let status = xtask(dir.path())
+        .arg("ci")
+        .stderr(full)
+        .status()
+        .expect("it starts");
+    assert_eq!(status.code(), Some(2));
+}

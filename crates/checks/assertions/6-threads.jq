@@ -66,7 +66,7 @@ def list_rows($t; $id; $list; $threads):
       allowed: {min: 1},
       unit: "threads",
       where: "\($list)[].name",
-      remedy: "Names absent or cut short: see how they are read. Another runtime: set the pattern with the thresholds."
+      remedy: "Names absent or cut short: see how they are read. Another runtime than Tokio: relax this check in the client's profile."
     };
 
 # The report's threads against those that the observer saw. Only tasks that were there in every reading must be listed,

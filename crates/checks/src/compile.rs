@@ -11,8 +11,8 @@ pub(crate) type Filter = jaq_core::Filter<JustLut<Val>>;
 /// Filters of jq's library that see more than the evidence; without them a verdict depends on the evidence alone.
 const IMPURE: [&str; 4] = ["env", "localtime", "now", "strflocaltime"];
 
-/// A `.jq` file that is no jq, or that uses what is not there. Shown as `FILE:LINE:COLUMN: REASON`, a line for each
-/// problem.
+/// A `.jq` file that is no jq, or that uses what is not there. Shown as `FILE:LINE:COLUMN: REASON`, with `; `
+/// between problems.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CompileError {
     /// The file's name, as it was given.
@@ -36,7 +36,7 @@ impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, Problem { line, column, reason }) in self.problems.iter().enumerate() {
             if i > 0 {
-                writeln!(f)?;
+                f.write_str("; ")?;
             }
             write!(f, "{}:{line}:{column}: {reason}", self.file)?;
         }
@@ -158,7 +158,7 @@ mod tests {
             ("# a comment\n.a | (.b | .c\n", "t.jq:2:6: ( is never closed"),
             (
                 "{check:\n \"1",
-                "t.jq:2:2: \" is never closed\nt.jq:1:1: { is never closed",
+                "t.jq:2:2: \" is never closed; t.jq:1:1: { is never closed",
             ),
             (".a\n  | §", "t.jq:2:5: expected token, found `§`"),
             (
@@ -185,7 +185,7 @@ mod tests {
             ("# no label\nbreak $out", "t.jq:2:7: undefined label $out"),
             (
                 "nope,\n  never",
-                "t.jq:1:1: undefined filter nope/0\nt.jq:2:3: undefined filter never/0",
+                "t.jq:1:1: undefined filter nope/0; t.jq:2:3: undefined filter never/0",
             ),
         ];
         for (source, expected) in cases {

@@ -51,6 +51,22 @@ impl Tally {
     }
 }
 
+/// The tests of which every row was relaxed: such a test judged nothing, and others' rows do not make up for it. A test is what
+/// stands before the first dot of a check's id.
+#[must_use]
+pub fn unjudged_tests(rows: &[Row]) -> Vec<&str> {
+    let mut tests: Vec<(&str, bool)> = Vec::new();
+    for row in rows {
+        let test = row.check.split('.').next().unwrap_or_default();
+        match tests.iter_mut().find(|(known, _)| *known == test) {
+            Some((_, judged)) => *judged |= row.relaxed.is_none(),
+            None => tests.push((test, row.relaxed.is_none())),
+        }
+    }
+    tests.retain(|(_, judged)| !judged);
+    tests.into_iter().map(|(test, _)| test).collect()
+}
+
 impl<'a> FromIterator<&'a Row> for Tally {
     fn from_iter<I: IntoIterator<Item = &'a Row>>(rows: I) -> Self {
         let mut tally = Self::default();
@@ -149,6 +165,23 @@ mod tests {
         let words = [Outcome::Pass, Outcome::Inconclusive, Outcome::Fail].map(|outcome| outcome.to_string());
         assert_eq!(words, ["pass", "inconclusive", "fail"]);
         assert_eq!(format!("{:>6}", Outcome::Pass), "  pass");
+    }
+
+    #[test]
+    fn test_whose_rows_are_all_relaxed_is_unjudged() {
+        let named = |check: &str, relaxed| Row {
+            check: check.to_owned(),
+            ..row(Some(false), relaxed)
+        };
+        let why = Some("not for this client");
+        let rows = [
+            named("3.a", why),
+            named("4.a", why),
+            named("3.b", None),
+            named("4.b", why),
+            named("soak", None),
+        ];
+        assert_eq!(unjudged_tests(&rows), ["4"]);
     }
 
     #[test]

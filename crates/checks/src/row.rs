@@ -71,6 +71,9 @@ impl Row {
             Some(_) if row.reason.is_some() => {
                 Err("`reason` is there, but `passed` is not null (skipped)".to_owned())
             }
+            Some(true) if !row.allowed.admits(&row.measured) => {
+                Err("`passed` is true, but `measured` is outside of `allowed`".to_owned())
+            }
             _ => Ok(row),
         }
     }
@@ -84,6 +87,16 @@ pub enum Allowed {
     Range(Range),
     /// Exactly this, or words for it.
     Value(Value),
+}
+
+impl Allowed {
+    /// Whether a figure lies within the bounds. Of words, and of what is no figure, nothing is known.
+    fn admits(&self, measured: &Value) -> bool {
+        let (Self::Range(range), Some(figure)) = (self, measured.as_f64()) else {
+            return true;
+        };
+        range.min.is_none_or(|min| figure >= min) && range.max.is_none_or(|max| figure <= max)
+    }
 }
 
 /// Bounds of a figure, both inclusive. At least one is there.
@@ -190,6 +203,14 @@ mod tests {
             (
                 with("allowed", json!({"min": "1"})),
                 "`allowed` is neither {min, max} nor a plain value: invalid type: string \"1\"",
+            ),
+            (
+                with("measured", json!(0.5)),
+                "`passed` is true, but `measured` is outside of `allowed`",
+            ),
+            (
+                with("allowed", json!({"max": 0.5})),
+                "`passed` is true, but `measured` is outside of `allowed`",
             ),
             (with("wehre", json!(".")), "unknown field `wehre`"),
             (with("relaxed", json!("me")), "`relaxed` is the harness's to say"),

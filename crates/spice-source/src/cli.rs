@@ -1,5 +1,6 @@
 //! The command line of the synthetic SPICE server. [`Args`] serve a program of their own and a subcommand of another.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -97,7 +98,7 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 fn fail(code: u8, error: &anyhow::Error) -> ExitCode {
-    eprintln!("spice-source: {error:#}");
+    let _ = writeln!(std::io::stderr(), "spice-source: {error:#}");
     ExitCode::from(code)
 }
 

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use crate::command::{Requirements, soak, summary, verify, verify_macos, verify_report};
 use crate::error::Exit;
 use crate::invocation::Invocation;
-use crate::output::Console;
+use crate::output::{Console, console};
 use crate::reporter::{Reporter, RunEvent};
 
 /// Proves that the runtime metrics in a desktop client's bug report are true, and that taking them leaks nothing.
@@ -69,12 +69,25 @@ impl Command {
     }
 }
 
+/// Shows the help that was asked for, or why the command line is refused; returns the exit code.
+#[must_use]
+pub fn refuse(answer: &clap::Error) -> ExitCode {
+    let text = answer.render().ansi().to_string();
+    if answer.use_stderr() {
+        console::err(text.trim_end());
+        Exit::Environment.into()
+    } else {
+        console::out(text.trim_end());
+        ExitCode::SUCCESS
+    }
+}
+
 /// Runs a command line to its end, and returns the exit code.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
     if cli.requirements {
         let requirements = cli.command.requirements();
-        println!("{}", serde_json::json!(requirements));
+        console::out(&serde_json::json!(requirements).to_string());
         return ExitCode::SUCCESS;
     }
     let console = Arc::new(Console::default());

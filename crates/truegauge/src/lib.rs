@@ -34,7 +34,7 @@ mod source;
 mod submitted;
 mod thresholds;
 
-pub use cli::{Cli, run};
+pub use cli::{Cli, refuse, run};
 pub use error::{Exit, RunError};
 pub use invocation::Invocation;
 pub use output::Console;

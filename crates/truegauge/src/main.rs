@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    truegauge::run(truegauge::Cli::parse())
+    truegauge::Cli::try_parse().map_or_else(|refused| truegauge::refuse(&refused), truegauge::run)
 }

@@ -310,12 +310,12 @@ impl Profile {
             ((*text).to_owned(), Path::new(""))
         };
         Self::parse(&text, path).with_context(|| {
-            format!("the profile {name} is not valid; docs/other-clients.md explains every key")
+            format!("the profile {name} is not valid; the page \"Verify your own client\" explains every key")
         })
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self> {
-        let mut profile: Self = toml::from_str(text)?;
+        let mut profile: Self = toml::from_str(text).map_err(|error| on_one_line(&error, text))?;
         profile.dir = path.parent().map(Path::to_owned).unwrap_or_default();
         profile.check()?;
         Ok(profile)
@@ -485,6 +485,16 @@ impl Placeholders<'_> {
     }
 }
 
+/// What is wrong with a profile, and in which line, without the picture of it.
+fn on_one_line(error: &toml::de::Error, text: &str) -> anyhow::Error {
+    let message = error.message();
+    let before = error.span().and_then(|span| text.get(..span.start));
+    match before {
+        Some(before) => anyhow::anyhow!("line {}: {message}", before.matches('\n').count() + 1),
+        None => anyhow::anyhow!("{message}"),
+    }
+}
+
 /// Whether a name is one of a pattern's, in which `*` stands for anything.
 pub(crate) fn matches(pattern: &str, name: &str) -> bool {
     match pattern.split_once('*') {
@@ -609,6 +619,11 @@ window = "outside"
             let error = format!("{:#}", parse(&SMALL.replacen(from, to, 1)).expect_err(to));
             assert!(error.contains(said), "{to}: wanted {said:?}: {error}");
         }
+        let error = format!("{:#}", parse("name = \"x\"\nnmae = 1\n").expect_err("unknown"));
+        assert!(
+            error.starts_with("line 2: unknown field") && !error.contains('\n'),
+            "{error}"
+        );
         let error = format!("{:#}", Profile::load("nobody").expect_err("not shipped"));
         assert!(error.contains("headless-client, ryll"), "{error}");
     }

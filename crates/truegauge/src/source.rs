@@ -27,6 +27,9 @@ impl std::str::FromStr for SourceChoice {
             "qemu" => return Ok(Self::Qemu),
             _ => {}
         }
+        if !text.contains(':') {
+            return Err("none of `synthetic`, `qemu` and HOST:PORT: the port is missing".to_owned());
+        }
         let resolved: Option<SocketAddr> = text
             .to_socket_addrs()
             .map_err(|error| format!("none of `synthetic`, `qemu` and HOST:PORT: {error}"))?
@@ -58,5 +61,7 @@ mod tests {
         for text in ["", "127.0.0.1", "127.0.0.1:99999", "synthetik"] {
             assert!(text.parse::<SourceChoice>().is_err(), "{text}");
         }
+        let error = "1.2.3.4".parse::<SourceChoice>().expect_err("no port");
+        assert!(error.contains("the port is missing"), "{error}");
     }
 }

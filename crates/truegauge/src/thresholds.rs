@@ -53,6 +53,9 @@ impl Thresholds {
 /// What is busy enough where the load is not ours to choose.
 const OTHERS_BUSY_PERCENT: f64 = 5.0;
 
+/// The widest floor of CPU: below what is busy at the least.
+const MAX_CPU_POINTS: f64 = 4.0;
+
 /// Thresholds on the command line; what is not given is the runbook's, or with `--strict` the sampler's.
 #[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Thresholds (defaults: the runbook's, then --strict's)")]
@@ -65,19 +68,19 @@ pub(crate) struct ThresholdArgs {
     cpu_relative: Option<f64>,
     /// CPU: deviation always allowed, in points of a core, so that an idle 0.3 % is not judged by ratio
     /// [default: 2, strict 0.5].
-    #[arg(long, value_name = "POINTS", value_parser = non_negative)]
+    #[arg(long, value_name = "POINTS", value_parser = cpu_points)]
     cpu_floor: Option<f64>,
     /// CPU of one thread: deviation always allowed, in points of a core [default: 3, strict 1].
-    #[arg(long, value_name = "POINTS", value_parser = non_negative)]
+    #[arg(long, value_name = "POINTS", value_parser = cpu_points)]
     thread_floor: Option<f64>,
     /// Memory: relative deviation allowed [default: 0.5, strict 0.02].
     #[arg(long, value_name = "RATIO", value_parser = ratio)]
     memory_relative: Option<f64>,
     /// Memory: deviation always allowed [default: 4096, strict 1024].
-    #[arg(long, value_name = "KIB")]
+    #[arg(long, value_name = "KIB", value_parser = memory_kib)]
     memory_floor: Option<u64>,
     /// Uptime: deviation allowed, in seconds [default: 0.5, strict 0.15].
-    #[arg(long, value_name = "SECONDS", value_parser = non_negative)]
+    #[arg(long, value_name = "SECONDS", value_parser = uptime_secs)]
     uptime: Option<f64>,
     /// Sample window: relative deviation allowed [default: 0.05].
     #[arg(long, value_name = "RATIO", value_parser = ratio)]
@@ -85,8 +88,8 @@ pub(crate) struct ThresholdArgs {
     /// Threads that a real session has at the least [default: 10].
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     min_threads: Option<u64>,
-    /// CPU that the observer must see before the busy report, in percent of a core [default: 20, of another source than
-    /// the synthetic one 5].
+    /// CPU that the observer must see before the busy report, in percent of a core, 5 to 90 [default: 20, of another source
+    /// than the synthetic one 5].
     #[arg(long, value_name = "PERCENT", value_parser = busy_percent)]
     busy_cpu: Option<f64>,
 }
@@ -141,6 +144,42 @@ fn non_negative(text: &str) -> Result<f64, String> {
     }
 }
 
+/// At most so much, or why more is refused.
+fn at_most(text: &str, most: f64, why: &str) -> Result<f64, String> {
+    let number = non_negative(text)?;
+    if number <= most {
+        Ok(number)
+    } else {
+        Err(format!("must be at most {most}: {why}"))
+    }
+}
+
+fn cpu_points(text: &str) -> Result<f64, String> {
+    at_most(
+        text,
+        MAX_CPU_POINTS,
+        "with more, a report of no CPU at all passes beside a busy client",
+    )
+}
+
+fn memory_kib(text: &str) -> Result<u64, String> {
+    let kib: u64 = text.parse().map_err(|_| "not a whole number of KiB".to_owned())?;
+    at_most(
+        text,
+        16_384.0,
+        "with more, a report of no memory at all passes beside a small client",
+    )?;
+    Ok(kib)
+}
+
+fn uptime_secs(text: &str) -> Result<f64, String> {
+    at_most(
+        text,
+        5.0,
+        "with more, a clock that stands still passes from one report to the next",
+    )
+}
+
 fn ratio(text: &str) -> Result<f64, String> {
     let number = non_negative(text)?;
     if number < 1.0 {
@@ -152,10 +191,12 @@ fn ratio(text: &str) -> Result<f64, String> {
 
 fn busy_percent(text: &str) -> Result<f64, String> {
     let number = number(text)?;
-    if (1.0..=90.0).contains(&number) {
+    if (OTHERS_BUSY_PERCENT..=90.0).contains(&number) {
         Ok(number)
     } else {
-        Err("must lie between 1 and 90".to_owned())
+        Err(format!(
+            "must lie between {OTHERS_BUSY_PERCENT} and 90: with less, idle and busy cannot be told apart"
+        ))
     }
 }
 
@@ -234,6 +275,27 @@ mod tests {
         }
         assert!(ratio("1").is_err());
         assert_eq!(ratio("0.5"), Ok(0.5));
-        assert!(busy_percent("0").is_err() && busy_percent("91").is_err());
+        assert!(busy_percent("4.9").is_err() && busy_percent("91").is_err());
+    }
+
+    #[test]
+    fn tolerances_that_admit_any_report_are_refused_with_the_reason() {
+        let refused = |error: Option<String>, why: &str| {
+            let error = error.expect("refused");
+            assert!(
+                error.contains("must be at most") && error.contains(why),
+                "{error}"
+            );
+        };
+        refused(cpu_points("1e9").err(), "no CPU at all");
+        refused(cpu_points("4.1").err(), "no CPU at all");
+        refused(memory_kib("99999999999").err(), "no memory at all");
+        refused(uptime_secs("1e9").err(), "stands still");
+        assert!(memory_kib("-1").is_err() && memory_kib("1.5").is_err());
+        assert_eq!(memory_kib("16384"), Ok(16_384));
+        assert_eq!((cpu_points("4"), uptime_secs("5")), (Ok(4.0), Ok(5.0)));
+        let runbook = Thresholds::runbook();
+        assert!(runbook.cpu_floor_points <= MAX_CPU_POINTS && runbook.thread_floor_points <= MAX_CPU_POINTS);
+        const { assert!(MAX_CPU_POINTS < OTHERS_BUSY_PERCENT) };
     }
 }

@@ -90,17 +90,21 @@ fn a_binary_that_is_needed_and_not_given_is_named_with_the_way_to_get_it() {
     let verify = elsewhere.truegauge(&["verify"]);
     assert_eq!(verify.code, 2, "{verify:?}");
     assert!(
-        verify
-            .stderr
-            .contains("the package headless-client of a checkout")
-            && verify.stderr.contains("--client-bin"),
+        verify.stderr.contains(
+            "--client-bin, --sampling-process, --leaking-process are missing: `cargo xtask verify`"
+        ),
         "{verify:?}"
     );
     let client = elsewhere.put("client", b"#!/bin/sh\n");
     for command in ["verify", "soak"] {
         let ended = elsewhere.truegauge(&[command, "--client-bin", client.to_str().expect("UTF-8")]);
         assert_eq!(ended.code, 2, "{ended:?}");
-        assert!(ended.stderr.contains("--sampling-process"), "{ended:?}");
+        assert!(
+            ended
+                .stderr
+                .starts_with("error: --sampling-process, --leaking-process are missing"),
+            "{ended:?}"
+        );
     }
     assert_eq!(
         elsewhere.entries(),
@@ -186,7 +190,7 @@ fn a_client_that_this_machine_cannot_execute_is_the_environments_fault() {
 }
 
 #[test]
-fn assertions_that_do_not_compile_are_named_with_file_line_and_reason() {
+fn own_assertions_that_are_faulty_are_refused_and_others_are_named_in_the_verdict() {
     let elsewhere = Elsewhere::new();
     elsewhere.put("report.zip", &ours(12.0).zip());
     std::fs::create_dir(elsewhere.path().join("own")).expect("created");
@@ -202,6 +206,21 @@ fn assertions_that_do_not_compile_are_named_with_file_line_and_reason() {
     let judged = elsewhere.truegauge(&["verify-report", "report.zip", "--assertions", "own"]);
     assert_eq!(judged.code, 0, "{judged:?}");
     assert!(judged.last_line().starts_with("PASS: 1 judged"), "{judged:?}");
+    assert!(
+        judged.last_line().ends_with(", judged by the assertions of own"),
+        "{judged:?}"
+    );
+
+    elsewhere.put(
+        "own/1-own.jq",
+        br#"{check: "1.own", passed: true, measured: 0, allowed: {min: 1}}"#,
+    );
+    let refused = elsewhere.truegauge(&["verify-report", "report.zip", "--assertions", "own"]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(
+        refused.stderr.contains("1-own.jq") && refused.stderr.contains("outside of `allowed`"),
+        "{refused:?}"
+    );
 }
 
 /// A report whose virtual size is below its resident size.
@@ -222,7 +241,10 @@ fn a_verdict_survives_outputs_that_cannot_be_written() {
         ("GITHUB_STEP_SUMMARY", directory),
         ("GITHUB_OUTPUT", directory),
     ];
-    for (report, verdict, code) in [("false.zip", "FAIL: ", 1), ("true.zip", "PASS: ", 2)] {
+    for (report, verdict, code) in [
+        ("false.zip", "FAIL: ", 1),
+        ("true.zip", "ERROR: an output is lost: ", 2),
+    ] {
         let judged = elsewhere.truegauge_with(&["verify-report", report], &env);
         assert_eq!(judged.code, code, "{judged:?}");
         assert!(judged.last_line().starts_with(verdict), "{judged:?}");

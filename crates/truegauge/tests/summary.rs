@@ -98,7 +98,7 @@ fn a_matrix_is_one_table_and_one_page() {
     );
     assert!(
         sent.last_line().contains("3 runs on 3 systems")
-            && sent.last_line().contains("1 files could not be read")
+            && sent.last_line().contains("1 file could not be read")
     );
 }
 

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use crate::cargo;
 use crate::checkout::Checkout;
-use crate::console;
+use crate::console::{self, print};
 use crate::exit::Exit;
 use crate::generated_section::GeneratedSection;
 

@@ -1,13 +1,12 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use anstream::{eprintln, println};
 use anyhow::Result;
 use xshell::Shell;
 
 use crate::cargo::Artifacts;
 use crate::checkout::Checkout;
-use crate::console::FAILED;
+use crate::console::{FAILED, eprintln, println};
 use crate::darwin::executables::{Examined, SAMPLER, SAMPLING_PROCESS};
 use crate::darwin::toolchain::{LINTED, Toolchain};
 use crate::darwin::{APPLE_SILICON, INTEL, OLDEST_MACOS, Target};

@@ -4,13 +4,12 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
 
-use anstream::eprintln;
 use anyhow::{Result, bail};
 use xshell::Shell;
 
 use crate::cargo;
 use crate::checkout::Checkout;
-use crate::console::{self, DIMMED, FAILED};
+use crate::console::{self, DIMMED, FAILED, eprintln};
 use crate::exit::Exit;
 use crate::tools;
 

@@ -2,12 +2,12 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anstream::println;
 use anstyle_svg::Term;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::cargo;
 use crate::checkout::Checkout;
+use crate::console::println;
 use crate::exit::Exit;
 use crate::tools;
 

@@ -1,11 +1,10 @@
 use std::process::{Command, Stdio};
 
-use anstream::println;
 use anyhow::{Context, Result, bail};
 
 use crate::cargo;
 use crate::checkout::Checkout;
-use crate::console;
+use crate::console::{self, println};
 use crate::exit::Exit;
 
 /// Fuzz the readers of untrusted input with libFuzzer.

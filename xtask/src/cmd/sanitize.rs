@@ -1,14 +1,13 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anstream::{eprintln, println};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use xshell::{Shell, cmd};
 
 use crate::cargo::{self, Program, programs};
 use crate::checkout::Checkout;
-use crate::console::{self, Group};
+use crate::console::{self, Group, eprintln, println};
 use crate::exit::Exit;
 
 /// Run the tests of the sampler and of the client under the compiler's sanitizers, with nightly Rust.

@@ -1,8 +1,7 @@
-use anstream::println;
 use anyhow::Result;
 
 use crate::checkout::Checkout;
-use crate::console;
+use crate::console::{self, println};
 use crate::exit::Exit;
 use crate::tools::{self, Host, TOOLS};
 

@@ -1,11 +1,10 @@
 use std::process::{Command, Stdio};
 
-use anstream::println;
 use anyhow::{Context, Result, bail};
 
 use crate::cargo::Program;
 use crate::checkout::Checkout;
-use crate::console;
+use crate::console::{self, print, println};
 use crate::exit::Exit;
 use crate::generated_section::GeneratedSection;
 

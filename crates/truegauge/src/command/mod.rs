@@ -50,33 +50,57 @@ impl BinaryArgs {
         }
     }
 
+    /// The options of binaries that the profile needs and that are not given: all of them are named at once.
+    fn refuse_missing(&self, profile: &Profile) -> Result<(), RunError> {
+        let requirements = self.requirements(profile);
+        let missing = [
+            (requirements.client_package.is_some(), "--client-bin"),
+            (
+                requirements.sampling_process && self.sampling_process.is_none(),
+                "--sampling-process",
+            ),
+            (
+                requirements.sampling_process && self.leaking_process.is_none(),
+                "--leaking-process",
+            ),
+        ];
+        let missing: Vec<&str> = missing
+            .iter()
+            .filter_map(|(is_missing, option)| is_missing.then_some(*option))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(RunError::Environment(format!(
+            "{} missing: `cargo xtask verify` in a checkout builds and passes what the profile {} needs: its client, and of the \
+             package sampling-process both binaries",
+            match missing[..] {
+                [one] => format!("{one} is"),
+                _ => format!("{} are", missing.join(", ")),
+            },
+            profile.name
+        )))
+    }
+
     /// The client: the one on the command line, or the program that the profile names.
     pub(crate) fn client(&self, profile: &Profile) -> Result<PathBuf, RunError> {
-        let client = match (&self.client_bin, &profile.client.package) {
-            (Some(client), _) => client.clone(),
-            (None, None) => profile.find_binary()?,
-            (None, Some(package)) => {
-                return Err(RunError::Environment(format!(
-                    "the profile {} builds its client from the package {package} of a checkout: run `cargo xtask verify` \
-                     there, or name the built client with --client-bin",
-                    profile.name
-                )));
-            }
+        self.refuse_missing(profile)?;
+        let client = match &self.client_bin {
+            Some(client) => client.clone(),
+            None => profile.find_binary()?,
         };
         executable(&client, "client")
     }
 
     /// The processes of the count test, for a client that samples with runtime-metrics.
     pub(crate) fn sampling(&self, profile: &Profile) -> Result<Option<SamplingBinaries>, RunError> {
-        if !profile.client.control_socket {
+        self.refuse_missing(profile)?;
+        let (true, Some(sampling), Some(leaking)) = (
+            profile.client.control_socket,
+            &self.sampling_process,
+            &self.leaking_process,
+        ) else {
             return Ok(None);
-        }
-        let (Some(sampling), Some(leaking)) = (&self.sampling_process, &self.leaking_process) else {
-            return Err(RunError::Environment(
-                "the count test needs --sampling-process and --leaking-process, the binaries of the package \
-                 sampling-process: `cargo xtask verify` in a checkout builds and passes them"
-                    .to_owned(),
-            ));
         };
         Ok(Some(SamplingBinaries {
             sampling: executable(sampling, "sampling process")?,

@@ -13,6 +13,7 @@ use crate::invocation::{Invocation, RUNS_KEPT};
 use crate::observe;
 use crate::output::console::shown_path;
 use crate::output::files::{self, RunDir};
+use crate::output::format::escaped;
 use crate::output::{self, Outputs};
 use crate::profile::{Profile, parse_profile};
 use crate::reporter::RunEvent;
@@ -28,8 +29,8 @@ use crate::source::SourceChoice;
 ///
 /// First the exact tier, in seconds: the sampling process samples, and must hold afterwards exactly what it held before; and the
 /// positive control, whose leak must be found. Then the live tier: in a client's session a coin decides which of two
-/// blocks of time performs operations and which idles, until the time is up or a leak is certain. docs/soak.md explains
-/// what that proves.
+/// blocks of time performs operations and which idles, until the time is up or a leak is certain. The page
+/// "The soak" explains what that proves.
 ///
 /// The last line begins with the verdict: CLEAN (exit code 0), LEAK or OVER-RELEASE (1), FAIL where the client died (1),
 /// INCONCLUSIVE (3). Everything seen goes to samples.ndjson as it happens, the verdict to results.json and
@@ -57,8 +58,8 @@ pub(crate) struct Args {
     source: SourceChoice,
     #[command(flatten)]
     binaries: BinaryArgs,
-    /// Soak a client of this profile (docs/other-clients.md). One that does not speak our control protocol is soaked with its
-    /// own reports, and judged by what is seen from outside.
+    /// Soak a client of this profile (page "Verify your own client"). One that does not speak our control protocol is soaked with
+    /// its own reports, and judged by what is seen from outside.
     #[arg(long, value_name = "NAME|FILE", default_value = "headless-client", value_parser = parse_profile)]
     profile: Profile,
     /// Where the run's directory goes [default: ./truegauge-runs; of `cargo xtask`, target/soak].
@@ -93,13 +94,14 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
     observe::check()?;
     let client = args.binaries.client(&args.profile)?;
     let sampling = args.binaries.sampling(&args.profile)?;
-    rig::raise_descriptor_limit();
+    rig::prepare_limits()?;
     let mut events = Events::new(Arc::clone(&invocation.reporter))?;
     let started_at = Timestamp::now();
     let parent = args.out.clone().unwrap_or_else(|| invocation.runs_dir.clone());
     let dir = RunDir::create(&parent, started_at)?;
+    rig::check_room(&dir.path)?;
     if args.out.is_none() && !args.keep_all {
-        files::prune_runs(&parent, RUNS_KEPT)?;
+        files::prune_runs(&parent, RUNS_KEPT, &*invocation.reporter);
     }
     let run = Run {
         args,
@@ -156,17 +158,17 @@ impl Run<'_> {
             Ok(outside) => outside,
             Err(error) => return self.give_up(error),
         };
-        files::write_json(&self.dir.path.join("outside.json"), &outside.analysis)?;
+        let analysis = files::write_json(&self.dir.path.join("outside.json"), &outside.analysis);
         let (exit, sentence) = (Exit::Inconclusive, outside.sentence());
-        let outputs = self.publish(Results {
+        let mut outputs = self.publish(Results {
             profile: Some(args.profile.name.clone()),
             ..self.results(exit, sentence.clone())
         });
+        outputs.attempt(analysis);
         for line in outside.lines() {
             self.invocation.result(&line);
         }
-        self.conclude_with(&sentence);
-        Ok(outputs.exit(exit))
+        Ok(self.conclude_with(outputs, exit, &sentence))
     }
 
     fn results(&self, exit: Exit, sentence: String) -> Results {
@@ -175,12 +177,14 @@ impl Run<'_> {
     }
 
     /// The last lines; the very last is the verdict's sentence.
-    fn conclude_with(&self, sentence: &str) {
+    fn conclude_with(&self, outputs: Outputs<'_>, exit: Exit, sentence: &str) -> Exit {
+        let (exit, sentence) = outputs.conclude(exit, sentence);
         let dir = shown_path(&self.dir.path);
         let command = self.command();
         self.invocation.result(&format!(
             "everything seen: {dir}\nsee it again:    {command}\n{sentence}"
         ));
+        exit
     }
 
     /// Presents the verdict.
@@ -191,14 +195,14 @@ impl Run<'_> {
             ..self.results(outcome.exit(), outcome.sentence.clone())
         });
         self.invocation.result(&outcome.render());
-        self.conclude_with(&outcome.sentence);
-        Ok(outputs.exit(outcome.exit()))
+        Ok(self.conclude_with(outputs, outcome.exit(), &outcome.sentence))
     }
 
     /// A client that is at fault has failed; anything else is passed on.
     fn give_up(&self, error: anyhow::Error) -> Result<Exit> {
+        let error = rig::blame(error, &self.dir.path);
         let sentence = match error.downcast_ref::<RunError>() {
-            Some(RunError::Client(why)) => format!("FAIL: {why}"),
+            Some(RunError::Client(why)) => format!("FAIL: {}", escaped(why)),
             Some(stop @ (RunError::Interrupted | RunError::TimeUp)) => {
                 format!("{}: {stop}", Verdict::Inconclusive)
             }
@@ -214,9 +218,10 @@ impl Run<'_> {
         if exit == Exit::Environment {
             return Err(error);
         }
+        let (exit, sentence) = outputs.conclude(exit, &sentence);
         self.invocation
             .result(&format!("see it again: {}\n{sentence}", self.command()));
-        Ok(outputs.exit(exit))
+        Ok(exit)
     }
 
     /// The newest experiment's, or those of the exact tier.

@@ -58,13 +58,10 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
         invocation.result(&line);
     }
     let out = args.out.clone().unwrap_or_else(|| invocation.runs_dir.clone());
-    std::fs::create_dir_all(&out).with_context(|| format!("cannot create {}", out.display()))?;
     let outputs = output::publish_matrix(&matrix, verdict, &sentence, &runs, &out, &*invocation.reporter);
-    invocation.result(&format!(
-        "page: {}/summary.html\n{verdict}: {sentence}",
-        shown_path(&out)
-    ));
-    Ok(outputs.exit(verdict.exit()))
+    let (exit, last_line) = outputs.conclude(verdict.exit(), &format!("{verdict}: {sentence}"));
+    invocation.result(&format!("page: {}/summary.html\n{last_line}", shown_path(&out)));
+    Ok(exit)
 }
 
 /// Every results.json below a directory; links are not followed.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use checks::{Outcome, Row, Suite, Tally};
+use checks::{Outcome, Row, Suite, Tally, unjudged_tests};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ use crate::output::{self, table};
 use crate::password::Password;
 use crate::profile::{Profile, Trigger, WindowFrom, parse_profile};
 use crate::reporter::{RunEvent, Step};
-use crate::results::{self, Results};
+use crate::results::{self, Results, Verdict};
 use crate::rig::{self, Events, Rig, ScratchDir, SessionConfig};
 use crate::soak::outcome::Outcome as SoakOutcome;
 use crate::soak::pace::{self, TimeBox};
@@ -42,7 +42,7 @@ use crate::thresholds::ThresholdArgs;
 /// Judge one test again by hand:  jq -f crates/checks/assertions/3-cpu.jq RUN/evidence.json
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Verify a client of this profile: `headless-client`, `ryll`, or a file of your own (docs/other-clients.md).
+    /// Verify a client of this profile: `headless-client`, `ryll`, or a file of your own (page "Verify your own client").
     #[arg(long, value_name = "NAME|FILE", default_value = "headless-client", value_parser = parse_profile)]
     profile: Profile,
     #[command(flatten)]
@@ -117,8 +117,9 @@ impl Judged {
     }
 
     /// The exit code of the rows alone.
-    fn verdict(&self) -> Exit {
+    pub(crate) fn verdict(&self) -> Exit {
         match self.tally().outcome() {
+            Outcome::Pass if !unjudged_tests(&self.rows).is_empty() => Exit::Inconclusive,
             Outcome::Pass => Exit::Pass,
             Outcome::Fail => Exit::Fail,
             Outcome::Inconclusive => Exit::Inconclusive,
@@ -139,13 +140,14 @@ pub(crate) fn verify(args: &Args, variation: &Variation, invocation: &Invocation
     observe::check()?;
     let client = args.binaries.client(&args.profile)?;
     let sampling = args.binaries.sampling(&args.profile)?;
-    rig::raise_descriptor_limit();
+    rig::prepare_limits()?;
     let mut events = Events::new(Arc::clone(&invocation.reporter))?;
     let parent = args.out.clone().unwrap_or_else(|| invocation.runs_dir.clone());
     let started_at = Timestamp::now();
     let dir = RunDir::create(&parent, started_at)?;
+    rig::check_room(&dir.path)?;
     if args.out.is_none() && !args.keep_all {
-        files::prune_runs(&parent, RUNS_KEPT)?;
+        files::prune_runs(&parent, RUNS_KEPT, &*invocation.reporter);
     }
     let scratch = ScratchDir::create()?;
     let client = variation
@@ -167,6 +169,7 @@ pub(crate) fn verify(args: &Args, variation: &Variation, invocation: &Invocation
         invocation,
     };
     let judged = course.judge(&checks, &mut events);
+    let judged = judged.map_err(|error| rig::blame(error, &dir.path));
     let (evidence, mut rows, soak) = judged.inspect_err(|error| course.give_up(error, started_at))?;
     for waiver in args.profile.relax(&mut rows, std::env::consts::OS) {
         invocation.doing(&format!(
@@ -181,11 +184,12 @@ pub(crate) fn verify(args: &Args, variation: &Variation, invocation: &Invocation
         dir,
         exit: Exit::Environment,
     };
-    let mut results = results(&judged, started_at, invocation);
+    let sentence = sentence(&judged, args.assertions.as_deref());
+    let mut results = results(&judged, &sentence, started_at, invocation);
     let outputs = output::publish(&mut results, &judged.dir.path, &*invocation.reporter);
     invocation.result(&table::render(&judged.rows, &LABELS));
-    invocation.result(&conclusion(&judged, invocation));
-    let exit = outputs.exit(judged.verdict());
+    let (exit, last_line) = outputs.conclude(judged.verdict(), &sentence);
+    invocation.result(&conclusion(&judged, &last_line, invocation));
     Ok(Judged { exit, ..judged })
 }
 
@@ -218,6 +222,7 @@ impl Course<'_> {
         let soaked = match self.soak(sampling, events) {
             Ok(soaked) => soaked,
             Err(error) => {
+                let error = rig::blame(error, &self.dir.path);
                 self.invocation.emit(&RunEvent::Error(&error));
                 rows.push(soak::outcome::row_of_error(&error)?);
                 return Ok((evidence, rows, None));
@@ -421,7 +426,7 @@ impl Evidence {
     }
 }
 
-fn results(judged: &Judged, started_at: Timestamp, invocation: &Invocation) -> Results {
+fn results(judged: &Judged, sentence: &str, started_at: Timestamp, invocation: &Invocation) -> Results {
     let run = results::Run::ended(&judged.dir.id, invocation.command.clone(), started_at);
     Results {
         checks: judged.rows.clone(),
@@ -430,35 +435,38 @@ fn results(judged: &Judged, started_at: Timestamp, invocation: &Invocation) -> R
             run,
             Environment::read(invocation.checkout.as_deref()),
             judged.verdict().into(),
-            sentence(judged),
+            sentence.to_owned(),
         )
     }
     .with_evidence(judged.evidence.as_value())
 }
 
 /// The last lines; the very last is the verdict's sentence.
-fn conclusion(judged: &Judged, invocation: &Invocation) -> String {
+fn conclusion(judged: &Judged, sentence: &str, invocation: &Invocation) -> String {
     let dir = shown_path(&judged.dir.path);
-    let files = format!(
-        "evidence:     {dir}/evidence.json\npage:         {dir}/report.html\nsee it again: {}",
+    format!(
+        "evidence:     {dir}/evidence.json\npage:         {dir}/report.html\nsee it again: {}\n{sentence}",
         invocation.command
-    );
-    format!("{files}\n{}", sentence(judged))
+    )
 }
 
-/// Begins with the verdict's word.
-fn sentence(judged: &Judged) -> String {
-    let tally = judged.tally();
+/// Begins with the verdict's word, and says what the verdict leaves out and who else judged.
+fn sentence(judged: &Judged, assertions: Option<&Path>) -> String {
     let Tally {
         passed,
         failed,
         skipped,
         relaxed,
-    } = tally;
-    let word = tally.outcome().to_string().to_uppercase();
-    let relaxed = match relaxed {
-        0 => String::new(),
-        rows => format!(", {rows} relaxed by the profile"),
-    };
-    format!("{word}: {passed} passed, {failed} failed, {skipped} skipped{relaxed}")
+    } = judged.tally();
+    let mut sentence = format!(
+        "{}: {passed} passed, {failed} failed, {skipped} skipped",
+        Verdict::from(judged.verdict())
+    );
+    if relaxed > 0 {
+        sentence += &format!(", {relaxed} relaxed by the profile");
+    }
+    for test in unjudged_tests(&judged.rows) {
+        sentence += &format!("; the profile relaxes all of test {test}, which judged nothing");
+    }
+    sentence + &results::judged_by(assertions)
 }

@@ -10,12 +10,14 @@ use crate::command::verify::{self, Judged, Variation};
 use crate::error::Exit;
 use crate::invocation::Invocation;
 use crate::observe::macos_tools;
+use crate::output::{Outputs, files};
+use crate::results::Verdict;
 
 /// On a Mac: verify, with macOS's own tools as witnesses, and write acceptance.md.
 ///
 /// Does what `verify` does, on macOS alone. Beside the evidence it keeps what ps, top, lsmp and vmmap said of the
-/// client, and writes acceptance.md, a dated note ready to append to docs/roadmap.md.
-/// docs/macos-metrics-verification.md is the runbook.
+/// client, and writes acceptance.md, a dated note ready to append to the roadmap.
+/// The page "Verifying runtime metrics on a Mac" is the runbook.
 #[derive(clap::Args)]
 #[group(skip)] // its name would be that of the flattened arguments' own group
 pub(crate) struct Args {
@@ -44,7 +46,9 @@ impl Args {
 
 pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
     if !cfg!(target_os = "macos") {
-        invocation.doing(ELSEWHERE);
+        for line in ELSEWHERE.lines() {
+            invocation.doing(line);
+        }
         return Ok(Exit::Environment);
     }
     let variation = Variation {
@@ -53,12 +57,14 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
     };
     let judged = verify::verify(&args.verify, &variation, invocation)?;
     let note = judged.dir.path.join("acceptance.md");
-    std::fs::write(
-        &note,
-        acceptance(&judged, args.hardened, &invocation.command, Timestamp::now()),
-    )
-    .with_context(|| format!("cannot write {}", note.display()))?;
-    Ok(judged.exit)
+    let text = acceptance(&judged, args.hardened, &invocation.command, Timestamp::now());
+    let mut outputs = Outputs::to(&*invocation.reporter);
+    outputs.attempt(files::write_text(&note, &text));
+    let (exit, last_line) = outputs.conclude(judged.exit, "the verdict above");
+    if exit != judged.exit {
+        invocation.result(&last_line);
+    }
+    Ok(exit)
 }
 
 /// A copy of the client in a private directory outside of the results: an uploaded artifact holds no program.
@@ -83,7 +89,7 @@ fn acceptance(judged: &Judged, hardened: bool, command: &str, at: Timestamp) -> 
     let mut note = format!(
         "### {}: {} on {}, {}\n\n- revision {}, {} ({}), SIP: {}{}\n- `{}`\n- {} passed, {} failed, {} skipped\n",
         at.strftime("%Y-%m-%d"),
-        tally.outcome(),
+        Verdict::from(judged.verdict()).word(),
         environment("os_version"),
         environment("cpu"),
         environment("git_revision"),

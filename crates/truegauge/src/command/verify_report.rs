@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use checks::{Outcome, Row, Suite, Tally};
@@ -11,6 +11,7 @@ use crate::error::Exit;
 use crate::invocation::Invocation;
 use crate::output::console::shown_path;
 use crate::output::files::RunDir;
+use crate::output::format::escaped;
 use crate::output::{self, table};
 use crate::results::{self, Results};
 use crate::submitted::{self, SubmittedReport};
@@ -48,6 +49,11 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
         "{} reports, at most {MAX_REPORTS} are judged at once",
         args.reports.len()
     );
+    let from_stdin = args.reports.iter().filter(|path| *path == Path::new("-")).count();
+    anyhow::ensure!(
+        from_stdin <= 1,
+        "`-` stands {from_stdin} times: standard input can be read once"
+    );
     let checks = match &args.assertions {
         Some(dir) => Suite::from_dir(dir)?,
         None => Suite::embedded()?,
@@ -58,27 +64,40 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
         .map(|(number, path)| SubmittedReport::read(path, format!("report{number}"), &mut budget))
         .collect::<Result<Vec<_>>>()?;
     for report in &reports {
-        invocation.result(&format!("{}: {}, {}", report.label, report.name, report.origin));
+        invocation.result(&format!(
+            "{}: {}, {}",
+            report.label,
+            escaped(&report.name),
+            report.origin
+        ));
     }
     let environment = environment(&reports);
     let judged = submitted::sessions(reports)
         .iter()
         .map(|session| Judged::of(session, &checks, args))
         .collect::<Result<Vec<_>>>()?;
-    let mut results = results(judged, environment, invocation, started_at);
+    let mut results = results(
+        judged,
+        args.assertions.as_deref(),
+        environment,
+        invocation,
+        started_at,
+    );
     invocation.result(&table::render(&results.checks, &results.labels()));
-    let outputs = match &args.out {
-        Some(parent) => {
-            let dir = RunDir::create(parent, started_at)?;
+    let dir = args.out.as_ref().map(|parent| RunDir::create(parent, started_at));
+    let outputs = match dir.transpose() {
+        Ok(Some(dir)) => {
             dir.id.clone_into(&mut results.run.id);
             let outputs = output::publish(&mut results, &dir.path, &*invocation.reporter);
             invocation.result(&format!("page: {}/report.html", shown_path(&dir.path)));
             outputs
         }
-        None => output::emit(&results, &*invocation.reporter),
+        Ok(None) => output::emit(&results, Ok(()), &*invocation.reporter),
+        Err(error) => output::emit(&results, Err(error), &*invocation.reporter),
     };
-    invocation.result(&results.sentence);
-    Ok(outputs.exit(exit(&results.checks)))
+    let (exit, last_line) = outputs.conclude(exit(&results.checks), &results.sentence);
+    invocation.result(&last_line);
+    Ok(exit)
 }
 
 /// One session's reports, judged.
@@ -118,6 +137,7 @@ fn environment(reports: &[SubmittedReport]) -> Environment {
 
 fn results(
     judged: Vec<Judged>,
+    assertions: Option<&Path>,
     environment: Environment,
     invocation: &Invocation,
     started_at: Timestamp,
@@ -137,7 +157,7 @@ fn results(
         }
     }
     results.verdict = exit(&results.checks).into();
-    results.sentence = sentence(&results);
+    results.sentence = sentence(&results) + &results::judged_by(assertions);
     results
 }
 

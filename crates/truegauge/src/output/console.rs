@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::{MAIN_SEPARATOR, Path};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{DIMMED, FAILED, github};
+use super::format::{escaped, hidden};
+use super::{DIMMED, FAILED, github, stdio};
 use crate::reporter::{Reporter, RunEvent};
 
 /// The shortest time between two lines about a soak's progress; a longer soak waits a tenth of its time limit.
@@ -37,7 +38,7 @@ impl Reporter for Console {
             }
             RunEvent::StepEnded if github::is_here() => command("::endgroup::"),
             RunEvent::StepBegan(_) | RunEvent::StepEnded => {}
-            RunEvent::Doing(what) => err(what),
+            RunEvent::Doing(what) => err(&escaped(what)),
             RunEvent::Starting(command) => err(&format!("{DIMMED}$ {}{DIMMED:#}", command_line(command))),
             RunEvent::LogToShow(path) => err(&log_tail(path)),
             RunEvent::SoakProgress {
@@ -55,8 +56,8 @@ impl Reporter for Console {
             }
             RunEvent::Result(text) => out(text),
             RunEvent::WorkflowCommand(text) => command(text),
-            RunEvent::Warning(error) => err(&format!("warning: {error:#}")),
-            RunEvent::Error(error) => err(&format!("{FAILED}error:{FAILED:#} {error:#}")),
+            RunEvent::Warning(error) => err(&format!("warning: {}", one_line(error))),
+            RunEvent::Error(error) => err(&format!("{FAILED}error:{FAILED:#} {}", one_line(error))),
         }
     }
 }
@@ -82,19 +83,24 @@ impl Console {
     }
 }
 
-/// Text on standard output. A reader that is gone does not end the run.
-fn out(text: &str) {
-    let _ = writeln!(anstream::stdout(), "{}", safe(text));
+/// An error and its causes. Names of files stand in it, which are not ours to choose.
+fn one_line(error: &anyhow::Error) -> String {
+    escaped(&format!("{error:#}"))
+}
+
+/// Text on standard output.
+pub(crate) fn out(text: &str) {
+    stdio::out(&format!("{}\n", safe(text)));
 }
 
 /// Text on standard error.
-fn err(text: &str) {
-    let _ = writeln!(anstream::stderr(), "{}", safe(text));
+pub(crate) fn err(text: &str) {
+    stdio::err(&format!("{}\n", safe(text)));
 }
 
 /// A line for GitHub's runner.
 fn command(text: &str) {
-    let _ = writeln!(anstream::stdout(), "{text}");
+    stdio::out(&format!("{text}\n"));
 }
 
 fn safe(text: &str) -> Cow<'_, str> {
@@ -111,12 +117,12 @@ fn bar(total: Duration) -> ProgressBar {
     bar.with_style(style.expect("the template is valid"))
 }
 
-/// A path as one would type it here: relative where it is below the current directory.
+/// A path, relative where it is below the current directory.
 pub(crate) fn shown_path(path: &Path) -> String {
     let here = std::env::current_dir().ok();
     let below = here.as_deref().and_then(|here| path.strip_prefix(here).ok());
     let below = below.filter(|below| !below.as_os_str().is_empty());
-    below.unwrap_or(path).display().to_string()
+    escaped(&below.unwrap_or(path).to_string_lossy())
 }
 
 /// A child's command line, to be run again by hand.
@@ -146,17 +152,25 @@ fn log_tail(path: &Path) -> String {
         tail += &format!("\n{DIMMED}  (empty){DIMMED:#}");
     }
     for line in &lines[lines.len().saturating_sub(LOG_LINES)..] {
+        let line = escaped(&anstream::adapter::strip_str(line).to_string());
         tail += &format!("\n{DIMMED}  {line}{DIMMED:#}");
     }
     tail
 }
 
-/// A word as a shell would read it back.
+/// A word as a shell would read it back, on one line.
 pub(crate) fn quoted(word: &OsStr) -> String {
     let word = word.to_string_lossy();
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.into_owned()
+    } else if word.chars().any(hidden) {
+        let escaped = |c: char| match c {
+            '\\' | '\'' => format!("\\{c}"),
+            _ if hidden(c) => format!("\\U{:08x}", u32::from(c)),
+            _ => c.to_string(),
+        };
+        format!("$'{}'", word.chars().map(escaped).collect::<String>())
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
@@ -173,16 +187,18 @@ mod tests {
             ("", "''"),
             ("a b", "'a b'"),
             ("it's", r"'it'\''s'"),
+            ("it's\na \\", r"$'it\'s\U0000000aa \\'"),
         ] {
             assert_eq!(quoted(OsStr::new(word)), expected);
         }
     }
 
     #[test]
-    fn paths_below_the_current_directory_are_relative() {
+    fn paths_are_relative_below_the_current_directory_and_on_one_line() {
         let here = std::env::current_dir().expect("a current directory");
         assert_eq!(shown_path(&here.join("a/b")), "a/b");
         assert_eq!(shown_path(Path::new("/nonexistent/b")), "/nonexistent/b");
+        assert_eq!(shown_path(Path::new("/x/a\n\u{1b}[2J")), r"/x/a\n\u{1b}[2J");
         let mut command = Command::new("true");
         command.arg("a b");
         assert_eq!(command_line(&command), "true 'a b'");

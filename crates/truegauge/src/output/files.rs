@@ -4,9 +4,11 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use serde::Serialize;
+
+use crate::reporter::{Reporter, RunEvent};
 
 /// Writes beside, then renames.
 pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
@@ -42,6 +44,11 @@ pub(crate) struct RunDir {
 
 impl RunDir {
     pub(crate) fn create(parent: &Path, now: Timestamp) -> Result<Self> {
+        ensure!(
+            parent.is_dir() || !parent.exists(),
+            "cannot create a run in {}, which is no directory",
+            parent.display()
+        );
         std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
         let stamp = now.strftime("%Y%m%dT%H%M%SZ").to_string();
         let dir = tempfile::Builder::new()
@@ -59,8 +66,14 @@ impl RunDir {
     }
 }
 
-/// Removes all but the newest runs of a directory that holds runs.
-pub(crate) fn prune_runs(parent: &Path, kept: usize) -> Result<()> {
+/// Removes all but the newest runs of a directory that holds runs. One that cannot be removed is a warning.
+pub(crate) fn prune_runs(parent: &Path, kept: usize, reporter: &dyn Reporter) {
+    if let Err(error) = prune(parent, kept) {
+        reporter.emit(&RunEvent::Warning(&error));
+    }
+}
+
+fn prune(parent: &Path, kept: usize) -> Result<()> {
     let entries = std::fs::read_dir(parent).with_context(|| format!("cannot list {}", parent.display()))?;
     let mut runs: Vec<PathBuf> = entries.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;
     runs.retain(|path| {
@@ -86,6 +99,7 @@ fn is_run_id(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reporter::Recorder;
 
     #[test]
     fn run_directories_are_fresh_and_plainly_named() {
@@ -118,7 +132,14 @@ mod tests {
         for name in names {
             std::fs::create_dir(parent.path().join(name)).expect("created");
         }
-        prune_runs(parent.path(), 2).expect("pruned");
+        let recorder = Recorder::default();
+        prune_runs(parent.path(), 2, &recorder);
+        prune_runs(&parent.path().join("absent"), 2, &recorder);
+        let events = recorder.events();
+        assert!(
+            events.len() == 1 && events[0].contains("cannot list"),
+            "{events:?}"
+        );
         let left: Vec<bool> = names
             .iter()
             .map(|name| parent.path().join(name).exists())

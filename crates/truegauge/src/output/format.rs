@@ -50,8 +50,13 @@ pub(super) fn percent(figure: Option<f64>) -> String {
     figure.map_or_else(|| "–".to_owned(), |percent| format!("{percent:.1}"))
 }
 
-/// Text of others on one line and without what a terminal, a log reader or a table would take for a command.
-pub(super) fn plain(text: &str) -> String {
+/// Text of others on one line and without what a terminal or a log reader would take for a command.
+pub(crate) fn escaped(text: &str) -> String {
+    text.chars().flat_map(visible).collect()
+}
+
+/// Text of others, cut where it is long, on one line and without what a terminal, a log reader or a table would take for a command.
+pub(crate) fn plain(text: &str) -> String {
     const LONGEST: usize = 400;
     let shown: String = text.chars().take(LONGEST).flat_map(visible).collect();
     if text.chars().nth(LONGEST).is_some() {
@@ -61,11 +66,16 @@ pub(super) fn plain(text: &str) -> String {
     }
 }
 
-/// Control and format characters (escapes, line ends, changes of writing direction) as Rust writes them.
-fn visible(c: char) -> impl Iterator<Item = char> {
+/// Control and format characters.
+pub(super) fn hidden(c: char) -> bool {
     let formats =
         matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-    let escaped = (c.is_control() || formats).then(|| c.escape_default());
+    c.is_control() || formats
+}
+
+/// Control and format characters (escapes, line ends, changes of writing direction) as Rust writes them.
+fn visible(c: char) -> impl Iterator<Item = char> {
+    let escaped = hidden(c).then(|| c.escape_default());
     let itself = if escaped.is_none() { Some(c) } else { None };
     escaped.into_iter().flatten().chain(itself)
 }

@@ -3,10 +3,12 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use checks::{Outcome, Row};
+use rustix::fs::OFlags;
 
 use super::Outputs;
 use super::format::{allowed, plain, shown};
@@ -76,11 +78,17 @@ fn file_named_by(variable: &str) -> Option<PathBuf> {
         .map(PathBuf::from)
 }
 
+/// Appends to a regular file. Opening a named pipe would wait for a reader.
 fn append(path: &Path, text: &str) -> Result<()> {
-    let mut options = OpenOptions::new();
-    let file = options.append(true).create(true).open(path);
-    file.and_then(|mut file| file.write_all(text.as_bytes()))
-        .with_context(|| format!("cannot write {}", path.display()))
+    let append = || -> Result<()> {
+        let mut options = OpenOptions::new();
+        options.append(true).create(true);
+        options.custom_flags(OFlags::NONBLOCK.bits() as i32);
+        let mut file = options.open(path)?;
+        ensure!(file.metadata()?.is_file(), "it is no regular file");
+        Ok(file.write_all(text.as_bytes())?)
+    };
+    append().with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// One error a failed check, nine at most, and where the others are; a warning where nothing failed and yet it did not pass.
@@ -185,6 +193,22 @@ mod tests {
             assert_eq!(escape_data(text), data);
             assert_eq!(escape_property(text), property);
         }
+    }
+
+    #[test]
+    fn named_pipe_is_refused_with_and_without_a_reader() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let pipe = dir.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.is_ok_and(|status| status.success()), "mkfifo");
+        append(&pipe, "x").expect_err("nobody reads");
+        let reader = OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlags::NONBLOCK.bits() as i32)
+            .open(&pipe);
+        let error = append(&pipe, "x").expect_err("no file");
+        assert!(format!("{error:#}").contains("no regular file"), "{error:#}");
+        drop(reader);
     }
 
     #[test]

@@ -71,6 +71,11 @@ fn tests(matrix: &Matrix) -> BTreeMap<String, Vec<Count>> {
     tests
 }
 
+/// `1 run`, `3 runs`.
+fn counted_of(number: usize, one: &str, several: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { several })
+}
+
 /// What a summary says in a line.
 pub(crate) fn sentence(matrix: &Matrix, unreadable: usize) -> String {
     let told = |word: &str| -> usize {
@@ -78,17 +83,21 @@ pub(crate) fn sentence(matrix: &Matrix, unreadable: usize) -> String {
         matrix.systems.iter().map(|system| of(&system.verdicts)).sum()
     };
     let mut sentence = format!(
-        "{} runs on {} systems: {} passed, {} failed, {} inconclusive, {} judged nothing; {} checks differ between systems",
-        matrix.runs(),
-        matrix.systems.len(),
+        "{} on {}: {} passed, {} failed, {} inconclusive, {} judged nothing; {} between systems",
+        counted_of(matrix.runs(), "run", "runs"),
+        counted_of(matrix.systems.len(), "system", "systems"),
         told("pass"),
         told("fail"),
         told("inconclusive"),
         told("error"),
-        matrix.differences().count()
+        counted_of(matrix.differences().count(), "check differs", "checks differ")
     );
     if unreadable > 0 {
-        let _ = write!(sentence, "; {unreadable} files could not be read");
+        let _ = write!(
+            sentence,
+            "; {} could not be read",
+            counted_of(unreadable, "file", "files")
+        );
     }
     sentence
 }
@@ -190,7 +199,12 @@ mod tests {
         assert_eq!(
             sentence,
             "3 runs on 2 systems: 1 passed, 2 failed, 0 inconclusive, 0 judged nothing; 2 checks differ between systems; \
-             1 files could not be read"
+             1 file could not be read"
+        );
+        let one = self::sentence(&Matrix::of(&[examples::failed()]), 0);
+        assert!(
+            one.starts_with("1 run on 1 system: ") && one.ends_with("0 checks differ between systems"),
+            "{one}"
         );
         let page = markdown(&matrix, &sentence);
         for part in [

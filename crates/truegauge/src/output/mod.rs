@@ -2,21 +2,23 @@
 
 pub(crate) mod console;
 pub(crate) mod files;
-mod format;
+pub(crate) mod format;
 mod github;
 mod grouping;
 mod html;
 mod junit;
 mod markdown;
 pub(crate) mod matrix;
+mod stdio;
 pub(crate) mod table;
 
 use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 pub use self::console::Console;
+use self::format::escaped;
 use crate::error::Exit;
 use crate::reporter::{Reporter, RunEvent};
 use crate::results::{Matrix, Results, SOAK_PICTURES, Verdict};
@@ -28,30 +30,35 @@ pub(crate) const DIMMED: Style = Style::new().dimmed();
 #[must_use]
 pub(crate) struct Outputs<'a> {
     reporter: &'a dyn Reporter,
-    all_written: bool,
+    /// Why the first of those that were lost could not be written.
+    lost: Option<String>,
 }
 
 impl<'a> Outputs<'a> {
-    fn to(reporter: &'a dyn Reporter) -> Self {
-        Self {
-            reporter,
-            all_written: true,
-        }
+    pub(crate) fn to(reporter: &'a dyn Reporter) -> Self {
+        Self { reporter, lost: None }
     }
 
-    fn attempt(&mut self, written: Result<()>) {
+    pub(crate) fn attempt(&mut self, written: Result<()>) {
         if let Err(error) = written {
-            self.all_written = false;
             self.reporter.emit(&RunEvent::Warning(&error));
+            self.lost.get_or_insert_with(|| format!("{error:#}"));
         }
     }
 
-    /// The exit code of a run that reached `exit`: a pass without all of its outputs is the environment's fault, and any other
-    /// verdict stands.
-    pub(crate) fn exit(self, exit: Exit) -> Exit {
-        match exit {
-            Exit::Pass if !self.all_written => Exit::Environment,
-            other => other,
+    /// The exit code and the last line of a run that reached `exit` with this sentence: a pass without all of its outputs is the
+    /// environment's fault, and any other verdict stands.
+    pub(crate) fn conclude(self, exit: Exit, sentence: &str) -> (Exit, String) {
+        match (exit, self.lost) {
+            (Exit::Pass, Some(why)) => {
+                let sentence = format!(
+                    "{}: an output is lost: {}; {sentence}",
+                    Verdict::Error,
+                    escaped(&why)
+                );
+                (Exit::Environment, sentence)
+            }
+            _ => (exit, sentence.to_owned()),
         }
     }
 }
@@ -76,9 +83,10 @@ pub(crate) fn publish<'a>(results: &mut Results, dir: &Path, reporter: &'a dyn R
     outputs
 }
 
-/// Reports a run to GitHub Actions alone.
-pub(crate) fn emit<'a>(results: &Results, reporter: &'a dyn Reporter) -> Outputs<'a> {
+/// Reports a run to GitHub Actions alone; `others` is what became of the directory for the rest, where one was asked for.
+pub(crate) fn emit<'a>(results: &Results, others: Result<()>, reporter: &'a dyn Reporter) -> Outputs<'a> {
     let mut outputs = Outputs::to(reporter);
+    outputs.attempt(others);
     github::emit(results, &markdown::render(results), &mut outputs);
     outputs
 }
@@ -95,8 +103,13 @@ pub(crate) fn publish_matrix<'a>(
     let summary = matrix::markdown(matrix, sentence);
     let page = html::matrix::render(matrix, verdict, sentence, runs);
     let mut outputs = Outputs::to(reporter);
-    outputs.attempt(files::write_text(&dir.join("summary.md"), &summary));
-    outputs.attempt(files::write_text(&dir.join("summary.html"), &page));
+    match std::fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display())) {
+        Ok(()) => {
+            outputs.attempt(files::write_text(&dir.join("summary.md"), &summary));
+            outputs.attempt(files::write_text(&dir.join("summary.html"), &page));
+        }
+        Err(error) => outputs.attempt(Err(error)),
+    }
     github::summarize(verdict, &summary, &mut outputs);
     outputs
 }
@@ -116,12 +129,21 @@ mod tests {
             outputs
         };
         for exit in [Exit::Pass, Exit::Fail, Exit::Environment, Exit::Inconclusive] {
-            assert_eq!(outputs(Ok(())).exit(exit), exit);
+            assert_eq!(
+                outputs(Ok(())).conclude(exit, "as it was"),
+                (exit, "as it was".to_owned())
+            );
         }
         let lost = || outputs(Err(anyhow::anyhow!("the disk is full")));
-        assert_eq!(lost().exit(Exit::Pass), Exit::Environment);
-        assert_eq!(lost().exit(Exit::Fail), Exit::Fail);
-        assert_eq!(lost().exit(Exit::Inconclusive), Exit::Inconclusive);
+        let (exit, sentence) = lost().conclude(Exit::Pass, "PASS: 3 passed");
+        assert_eq!(exit, Exit::Environment);
+        assert_eq!(
+            sentence,
+            "ERROR: an output is lost: the disk is full; PASS: 3 passed"
+        );
+        for exit in [Exit::Fail, Exit::Inconclusive] {
+            assert_eq!(lost().conclude(exit, "as it was"), (exit, "as it was".to_owned()));
+        }
         let events = recorder.events();
         assert_eq!(events.len(), 3, "{events:?}");
         assert!(
@@ -137,7 +159,7 @@ mod tests {
         let recorder = Recorder::default();
         let mut results = crate::results::examples::failed();
         let outputs = publish(&mut results, dir.path(), &recorder);
-        assert_eq!(outputs.exit(Exit::Fail), Exit::Fail);
+        assert_eq!(outputs.conclude(Exit::Fail, "").0, Exit::Fail);
         assert!(recorder.events().iter().any(|event| event.contains("junit.xml")));
         for file in ["results.json", "summary.md", "report.html"] {
             assert!(dir.path().join(file).is_file(), "{file}");

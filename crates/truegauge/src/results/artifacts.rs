@@ -17,7 +17,10 @@ pub(crate) struct Artifact {
 /// What a run may leave, by name: adding one is one line.
 const KNOWN: &[(&str, &str)] = &[
     ("report.html", "this run as a page"),
-    ("results.json", "this run for programs (docs/results.schema.json)"),
+    (
+        "results.json",
+        "this run for programs (results.schema.json describes it)",
+    ),
     ("junit.xml", "the checks for CI systems"),
     ("summary.md", "this run as Markdown"),
     (

@@ -25,6 +25,7 @@ pub(crate) use self::soak::{Bounds, Experiment, Finding, Soak};
 use crate::binary_identity::BinaryIdentity;
 use crate::environment::Environment;
 use crate::error::Exit;
+use crate::output::console::shown_path;
 
 /// The version of the model: raised when a reader of the older one would misread it.
 pub(crate) const SCHEMA: u32 = 1;
@@ -72,6 +73,13 @@ pub(crate) struct Run {
     /// The time that a soak was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) box_secs: Option<f64>,
+}
+
+/// What a verdict's sentence adds where other assertions than the embedded ones judged.
+pub(crate) fn judged_by(assertions: Option<&Path>) -> String {
+    assertions.map_or_else(String::new, |dir| {
+        format!(", judged by the assertions of {}", shown_path(dir))
+    })
 }
 
 /// In a word.

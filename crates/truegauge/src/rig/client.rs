@@ -17,6 +17,7 @@ use super::report_dir::{FiledReport, ReportDir};
 use super::source::Source;
 use crate::error::RunError;
 use crate::observe::monotonic_ns;
+use crate::output::format::plain;
 use crate::profile::{Action, Placeholders, Profile, SignalName, Stop, Trigger};
 
 /// How long the client may take to open its control socket.
@@ -67,8 +68,8 @@ impl Client {
         places: &Placeholders<'_>,
         source: Option<&mut Source>,
         events: &mut Events,
-    ) -> Result<Self> {
-        let leash = KillOnParentExit::on(child.pid())?;
+    ) -> Result<Self, NoSession> {
+        let leash = KillOnParentExit::on(child.pid()).map_err(NoSession::of)?;
         let shown = match (profile.client.control_socket, source) {
             (true, _) => surface_by_control(places.socket, events).map(Some),
             (false, Some(source)) => surface_from_outside(source, events).map(|()| None),
@@ -88,7 +89,14 @@ impl Client {
                 child,
                 reports: ReportDir::new(places.reports),
             }),
-            Err(error) => Err(no_session(error, &mut child, profile)),
+            Err(stop) => {
+                let status = child.wait(Duration::from_millis(500));
+                let status = status.and_then(|status| status.code());
+                Err(NoSession {
+                    stop: stop.into(),
+                    status,
+                })
+            }
         }
     }
 
@@ -341,8 +349,8 @@ fn surface_from_outside(source: &mut Source, events: &mut Events) -> Result<(), 
 /// Without a surface there is nothing to judge, and most often it is the server's or the command line's doing.
 fn no_surface(what: &str) -> RunError {
     RunError::Environment(format!(
-        "the client's session showed no surface within {SURFACE_TIMEOUT:?}: {what}; does the server show one to another client, \
-         and does it ask for a password (--password-file)? The client's log may say more"
+        "the client's session showed no surface within {SURFACE_TIMEOUT:?}: {what}; does the server show one to another client? \
+         The client's log may say more"
     ))
 }
 
@@ -360,18 +368,63 @@ fn await_file(file: &Path, events: &mut Events) -> Result<(), RunError> {
     Ok(())
 }
 
-/// A client that says so by its exit status could not have a session: that is not its fault.
-fn no_session(stop: RunError, child: &mut ChildGuard, profile: &Profile) -> anyhow::Error {
-    let status = child
-        .wait(Duration::from_millis(500))
-        .and_then(|status| status.code());
-    match (stop, status) {
-        (RunError::Client(what), Some(status)) if Some(status) == profile.client.environment_status => {
-            RunError::Environment(format!(
-                "{what}: it could not have a session, and its log says why; a password is given with --password-file"
-            ))
-            .into()
+/// Why a client has no session, and its exit status where it ended.
+pub(super) struct NoSession {
+    stop: anyhow::Error,
+    status: Option<i32>,
+}
+
+impl NoSession {
+    fn of(stop: anyhow::Error) -> Self {
+        Self { stop, status: None }
+    }
+}
+
+/// A client that says so by its exit status could not have a session: that is not its fault, and the log says what is. `hint`
+/// is what may help with this server.
+pub(super) fn no_session(
+    NoSession { stop, status }: NoSession,
+    profile: &Profile,
+    log: &Path,
+    hint: &str,
+) -> anyhow::Error {
+    match stop.downcast_ref() {
+        Some(RunError::Client(what)) if status.is_some() && status == profile.client.environment_status => {
+            let cause = last_error(&std::fs::read(log).unwrap_or_default());
+            RunError::Environment(format!("{what}: it could not have a session: {cause}{hint}")).into()
         }
-        (stop, _) => stop.into(),
+        Some(RunError::Environment(what)) => RunError::Environment(format!("{what}{hint}")).into(),
+        _ => stop,
+    }
+}
+
+/// The last line of a log that speaks of an error, or else its last one.
+fn last_error(log: &[u8]) -> String {
+    let log = String::from_utf8_lossy(log);
+    let log = anstream::adapter::strip_str(&log).to_string();
+    let mut lines = log.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+    let last = lines.clone().next();
+    let error = lines.find(|line| line.to_ascii_lowercase().contains("error"));
+    error
+        .or(last)
+        .map_or_else(|| "its log is empty".to_owned(), plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cause_is_the_last_error_of_the_log() {
+        for (log, cause) in [
+            ("", "its log is empty"),
+            ("one\ntwo\n\n", "two"),
+            (
+                "error: first\n\u{1b}[31merror:\u{1b}[0m no route\nFor more, try --help\n",
+                "error: no route",
+            ),
+        ] {
+            assert_eq!(last_error(log.as_bytes()), cause);
+        }
     }
 }

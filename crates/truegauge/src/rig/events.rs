@@ -30,12 +30,15 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    fn dies(self, status: &str) -> RunError {
+    fn dies(self, status: &str, client_is_ready: bool) -> RunError {
         match self {
             Self::Trial => RunError::Client(format!("the client's --version ended with {status}")),
             Self::Source => RunError::Environment(format!("the SPICE source ended in mid-run with {status}")),
             Self::Guest => RunError::Environment(format!("QEMU ended in mid-run with {status}")),
-            Self::Client => RunError::Client(format!("the client ended in mid-run with {status}")),
+            Self::Client if client_is_ready => {
+                RunError::Client(format!("the client ended in mid-run with {status}"))
+            }
+            Self::Client => RunError::Client(format!("the client ended before it was ready, with {status}")),
             Self::SamplingProcess => {
                 RunError::Client(format!("the sampling process ended in mid-run with {status}"))
             }
@@ -143,6 +146,7 @@ pub(crate) struct Events {
     attached: Attached,
     last_id: u64,
     interrupted: bool,
+    client_is_ready: bool,
     deadline: Option<Instant>,
     reporter: Arc<dyn Reporter>,
 }
@@ -166,6 +170,7 @@ impl Events {
             attached: Attached::default(),
             last_id: 0,
             interrupted: false,
+            client_is_ready: false,
             deadline: None,
             reporter,
         })
@@ -192,6 +197,16 @@ impl Events {
     /// Reports a child's command line before it is started.
     pub(crate) fn starting(&self, command: &Command) {
         self.emit(&RunEvent::Starting(command));
+    }
+
+    /// From this moment on a client that ends was never ready.
+    pub(crate) fn client_starts(&mut self) {
+        self.client_is_ready = false;
+    }
+
+    /// From this moment on a client that ends does so in mid-run.
+    pub(crate) fn client_is_ready(&mut self) {
+        self.client_is_ready = true;
     }
 
     /// From this moment on every wait ends with [`RunError::TimeUp`], whatever its own limit.
@@ -265,11 +280,11 @@ impl Events {
             let left = || deadline.saturating_duration_since(Instant::now());
             while let Ok(event) = self.receiver.recv_timeout(left()) {
                 if let Event::Exited(_, server @ (Role::Source | Role::Guest), status) = event {
-                    return server.dies(&status);
+                    return server.dies(&status, self.client_is_ready);
                 }
             }
         }
-        role.dies(status)
+        role.dies(status, self.client_is_ready)
     }
 
     /// The error of a broken connection to a child. A child that died closed its end of the connection first: the child's exit
@@ -328,7 +343,16 @@ mod tests {
         let Err(RunError::Client(why)) = events.sleep(LONG) else {
             panic!("a dead client ends the wait")
         };
-        assert!(why.contains("exit status: 9"), "{why}");
+        assert!(
+            why.contains("ended before it was ready, with exit status: 9"),
+            "{why}"
+        );
+        events.client_is_ready();
+        client.sender().exited("exit status: 9".to_owned());
+        let Err(RunError::Client(why)) = events.sleep(LONG) else {
+            panic!("a dead client ends the wait")
+        };
+        assert!(why.contains("ended in mid-run with exit status: 9"), "{why}");
 
         client.sender().exited("exit status 1".to_owned());
         source.sender().exited("signal 9".to_owned());

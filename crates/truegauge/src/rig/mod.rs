@@ -7,6 +7,7 @@ mod connection_file;
 mod control;
 mod events;
 mod kill_on_parent_exit;
+mod machine;
 mod qemu;
 mod report_dir;
 mod sampling_process;
@@ -20,7 +21,7 @@ use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 pub(crate) use child::describe_status;
@@ -28,6 +29,7 @@ use child::{ChildGuard, Output};
 pub(crate) use client::Client;
 pub(crate) use events::Events;
 use events::Role;
+pub(crate) use machine::{blame, check_room, prepare_limits};
 pub(crate) use report_dir::FiledReport;
 pub(crate) use sampling_process::SamplingProcess;
 pub(crate) use scratch::ScratchDir;
@@ -45,22 +47,6 @@ const PREFLIGHT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Between the announcement of a child's end and its status.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Lets children open as many descriptors as the system allows, or enough: a leak that runs out of them would be less
-/// well measured. A limit that cannot be raised stays.
-pub(crate) fn raise_descriptor_limit() {
-    /// On macOS more than OPEN_MAX is refused (setrlimit(2)).
-    const ENOUGH: u64 = if cfg!(target_os = "macos") { 10_240 } else { 65_536 };
-    let limit = getrlimit(Resource::Nofile);
-    let raised = limit.maximum.map_or(ENOUGH, |most| most.min(ENOUGH));
-    if limit.current.is_some_and(|current| current < raised) {
-        let limit = Rlimit {
-            current: Some(raised),
-            ..limit
-        };
-        let _ = setrlimit(Resource::Nofile, limit);
-    }
-}
 
 fn run_to_end(
     child: &mut ChildGuard,
@@ -220,12 +206,19 @@ impl Rig {
             events.doing(&format!("client: a session with {target}"));
         }
         let log = parts.client_log();
+        events.client_starts();
         let child = client::launch(parts.client_binary, &profile, &trigger, &places, &log, events)?;
         let pid = child.pid();
         events.doing(&format!("client: pid {pid}, log {}", shown_path(&log)));
         let observer = Watch::begin(pid).map_err(|error| RunError::Environment(format!("{error:#}")));
         let source = server.as_mut().and_then(Server::observed);
-        let client = Client::connect(child, &profile, &places, source, events)?;
+        let hint = match parts.source {
+            SourceChoice::Address { .. } => "; a password is given with --password-file",
+            SourceChoice::Synthetic | SourceChoice::Qemu => "",
+        };
+        let client = Client::connect(child, &profile, &places, source, events)
+            .map_err(|stop| client::no_session(stop, &profile, &log, hint))?;
+        events.client_is_ready();
         let observer = observer?;
         if let Some(errors) = observer.errors() {
             events.doing(&format!("the observer cannot read everything: {errors}"));

@@ -8,7 +8,10 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result};
 
-/// A directory (0700) under the temporary root, short enough for a socket's path, which macOS limits to 104 bytes
+/// The longest temporary root below which the paths of sockets are short enough. The longest of them is `tg-123456/control`.
+const LONGEST_ROOT: usize = 80;
+
+/// A directory (0700) under the temporary root, or under /tmp where that is too long: short enough for a socket's path, which macOS limits to 104 bytes
 /// (`sys/un.h`). It vanishes with this guard, and when the harness is killed too: a shell waits for end-of-file on a
 /// pipe that the harness holds, and then removes it.
 pub(crate) struct ScratchDir {
@@ -18,11 +21,23 @@ pub(crate) struct ScratchDir {
 
 impl ScratchDir {
     pub(crate) fn create() -> Result<Self> {
+        Self::create_in(&std::env::temp_dir())
+    }
+
+    fn create_in(root: &Path) -> Result<Self> {
+        let root = if root.as_os_str().len() <= LONGEST_ROOT {
+            root
+        } else {
+            Path::new("/tmp")
+        };
         let dir = tempfile::Builder::new()
             .prefix("tg-")
             .permissions(Permissions::from_mode(0o700))
-            .tempdir()
-            .context("cannot create a directory for the control socket")?;
+            .tempdir_in(root)
+            .with_context(|| {
+                let root = root.display();
+                format!("cannot create a directory for the control socket in {root} (TMPDIR names another)")
+            })?;
         let mut command = Command::new("/bin/sh");
         command
             .args([
@@ -74,5 +89,19 @@ mod tests {
         );
         drop(scratch);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn long_temporary_root_is_avoided_and_absent_one_is_named() {
+        let root = tempfile::tempdir().expect("a directory");
+        let long = root.path().join("x".repeat(110));
+        std::fs::create_dir(&long).expect("created");
+        let scratch = ScratchDir::create_in(&long).expect("a directory");
+        assert!(scratch.path().as_os_str().len() + "/control".len() < 104);
+        let error = ScratchDir::create_in(Path::new("/absent"))
+            .err()
+            .expect("refused");
+        let error = format!("{error:#}");
+        assert!(error.contains("in /absent (TMPDIR"), "{error}");
     }
 }

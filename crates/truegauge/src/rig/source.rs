@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::child::{ChildGuard, Output};
 use super::events::{Event, Events, Role, WaitOutcome};
+use super::machine::check_loopback;
 use crate::error::RunError;
 use crate::output::console::shown_path;
 
@@ -49,6 +50,7 @@ impl Source {
     }
 
     fn start(command: Command, log: &Path, events: &mut Events) -> Result<Self> {
+        check_loopback()?;
         let child = ChildGuard::spawn(Role::Source, command, Output::Protocol, Some(log), events)?;
         let id = child.id();
         events.doing(&format!("source: pid {}, log {}", child.pid(), shown_path(log)));

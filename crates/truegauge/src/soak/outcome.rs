@@ -102,7 +102,7 @@ impl Outcome {
             rows.push(json!({
                 "check": "soak.live", "title": "operations in a session leak nothing",
                 "passed": passed, "measured": self.verdict.to_string(), "allowed": Verdict::Clean.to_string(),
-                "remedy": "soak/soak.svg shows the readings; docs/soak.md tells how they are judged",
+                "remedy": "soak/soak.svg shows the readings; the page \"The soak\" tells how they are judged",
                 "reason": passed.is_none().then_some(&self.sentence),
             }));
         }
