@@ -37,13 +37,13 @@ impl Statm {
 
     pub(super) fn memory(&self) -> Reading<Memory> {
         let mut pages = read_statm(&self.file, &self.path)?;
-        if pages.0 == 0 {
+        if !are_of_the_living(pages) {
             // The main thread has ended: `self` is that zombie, which has no memory, and the calling thread lives
             // (fs/proc/array.c, `proc_pid_statm`).
             let path = self.proc.join("thread-self/statm");
             let file = File::open(&path).map_err(|error| format!("{}: {error}", path.display()))?;
             pages = read_statm(&file, &path)?;
-            if pages.0 == 0 {
+            if !are_of_the_living(pages) {
                 return Err(format!(
                     "{}: 0 pages, which no living process has",
                     path.display()
@@ -57,6 +57,12 @@ impl Statm {
             virtual_kb: virtual_pages.saturating_mul(page_size) / 1024,
         })
     }
+}
+
+/// Whoever asks has code in memory. A resident size of 0 is also what a small process gets from kernels that add up
+/// approximate counters of each processor (include/linux/mm.h, `get_mm_counter`).
+fn are_of_the_living((virtual_pages, resident_pages): (u64, u64)) -> bool {
+    virtual_pages > 0 && resident_pages > 0
 }
 
 /// Virtual and resident size in pages.
@@ -241,9 +247,11 @@ mod tests {
             (5000 * page_kb, 700 * page_kb)
         );
 
-        std::fs::write(proc.path().join("thread-self/statm"), "0 0 0 0 0 0 0\n").expect("statm");
-        let reason = memory().err().expect("0 is no figure");
-        assert!(reason.contains("0 pages"), "{reason}");
+        for unread in ["0 0 0 0 0 0 0\n", "5000 0 0 20 0 900 0\n"] {
+            std::fs::write(proc.path().join("thread-self/statm"), unread).expect("statm");
+            let reason = memory().err().expect("0 is no figure");
+            assert!(reason.contains("0 pages"), "{reason}");
+        }
     }
 
     #[test]

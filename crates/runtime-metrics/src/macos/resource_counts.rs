@@ -56,6 +56,9 @@ fn thread_references(kernel: &dyn Kernel) -> Reading<ThreadReferences> {
             Err(why) => return Err(format!("mach_port_get_refs: {why}")),
         }
     }
+    if sum.living == 0 {
+        return Err("task_threads lists no living thread, and the calling one lives".to_owned());
+    }
     Ok(sum)
 }
 
@@ -64,6 +67,9 @@ fn thread_references(kernel: &dyn Kernel) -> Reading<ThreadReferences> {
 fn port_names(kernel: &dyn Kernel) -> Reading<PortNames> {
     const SEND_RECEIVE: u32 = port_type::SEND | port_type::RECEIVE;
     let types = rights::port_types(kernel).map_err(|why| format!("mach_port_names: {why}"))?;
+    if types.is_empty() {
+        return Err("mach_port_names lists nothing, and every task has names".to_owned());
+    }
     let mut names = PortNames {
         total: types.len() as u64,
         ..PortNames::default()

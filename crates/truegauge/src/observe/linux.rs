@@ -46,14 +46,17 @@ impl Observer for Process {
             })
         };
         ResourceCounts {
-            descriptors: count(|process| Ok(process.fd_count()? as u64)),
+            descriptors: count(descriptors),
             descriptor_limit: count(|process| {
                 Ok(match process.limits()?.max_open_files.soft_limit {
                     LimitValue::Value(limit) => limit,
                     LimitValue::Unlimited => u64::MAX,
                 })
             }),
-            threads: count(|process| Ok(u64::try_from(process.stat()?.num_threads).unwrap_or_default())),
+            threads: count(|process| {
+                u64::try_from(process.stat()?.num_threads)
+                    .map_err(|error| procfs::ProcError::Other(error.to_string()))
+            }),
             mappings: count(|process| {
                 // One a line.
                 let lines = |path: &str| -> ProcResult<u64> {
@@ -231,6 +234,22 @@ fn of_a_living_task<T>(
         .ok_or_else(|| procfs::ProcError::Other(format!("{file} is empty for every thread")))
 }
 
+/// Open descriptors. A main thread that has ended lists none (fs/proc/fd.c, `proc_readfd_common`), and a process may well have
+/// none.
+fn descriptors(process: &procfs::process::Process) -> ProcResult<u64> {
+    let ended = |state| matches!(state, Ok('Z' | 'X'));
+    if !ended(process.stat().map(|stat| stat.state)) {
+        return Ok(process.fd_count()? as u64);
+    }
+    let living = process
+        .tasks()?
+        .flatten()
+        .find(|task| !ended(task.stat().map(|stat| stat.state)))
+        .ok_or_else(|| procfs::ProcError::Other("every thread has ended".to_owned()))?;
+    let listed = std::fs::read_dir(format!("/proc/{}/task/{}/fd", living.pid, living.tid))?;
+    Ok(listed.count() as u64)
+}
+
 /// Virtual and resident size.
 fn memory_pages(process: &procfs::process::Process) -> ProcResult<(u64, u64)> {
     let pages = |path: &str| -> ProcResult<(u64, u64)> {
@@ -244,7 +263,12 @@ fn memory_pages(process: &procfs::process::Process) -> ProcResult<(u64, u64)> {
             .zip(numbers.next())
             .ok_or_else(|| procfs::ProcError::Other(format!("{path} is not in the form of statm")))
     };
-    of_a_living_task(process, pages, |(size, _)| *size > 0, "statm")
+    of_a_living_task(
+        process,
+        pages,
+        |(size, resident)| *size > 0 && *resident > 0,
+        "statm",
+    )
 }
 
 /// Compares the process that /proc takes this one for with this one.
@@ -311,7 +335,7 @@ mod tests {
         int main(void) { pthread_t t; pthread_create(&t, 0, wait_for_end, 0); pthread_exit(0); }\n";
 
     #[test]
-    fn a_process_whose_main_thread_has_ended_has_memory_and_mappings() {
+    fn a_process_whose_main_thread_has_ended_has_memory_mappings_and_descriptors() {
         let dir = tempfile::tempdir().expect("a directory");
         let (source, program) = (dir.path().join("main.c"), dir.path().join("main"));
         std::fs::write(&source, MAIN_THREAD_ENDS).expect("written");
@@ -336,6 +360,8 @@ mod tests {
         assert!(memory.resident_kb > 0 && memory.virtual_kb > memory.resident_kb);
         let counts = Process::resource_counts(pid);
         for (name, count) in [
+            ("descriptors", counts.descriptors),
+            ("threads", counts.threads),
             ("mappings", counts.mappings),
             ("rss", counts.rss_kb),
             ("virtual size", counts.vm_size_kb),

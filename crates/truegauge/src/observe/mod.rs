@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
 use crate::error::RunError;
@@ -134,7 +134,22 @@ fn is_descendant(pid: u32, ancestor: u32) -> bool {
 
 /// Counts the resources that a process holds at this moment.
 pub(crate) fn resource_counts(pid: u32) -> ResourceCounts {
-    Process::resource_counts(pid)
+    Process::resource_counts(pid).of_the_living()
+}
+
+/// Memory of a process that lives: 0 is what the system gives for one that has ended.
+fn memory(subject: &impl Observer) -> Result<MemoryReading> {
+    let reading = subject.memory()?;
+    let sizes = [
+        Some(reading.resident_kb),
+        Some(reading.virtual_kb),
+        reading.footprint_kb,
+    ];
+    ensure!(
+        !sizes.contains(&Some(0)),
+        "its memory reads as 0, which no living process has (resident, virtual, footprint: {sizes:?} KiB)"
+    );
+    Ok(reading)
 }
 
 /// Watches one process until dropped.
@@ -174,7 +189,7 @@ impl Watch {
             let subject = Process::open(pid)?;
             let mut series = Series::default();
             series.push_clock(Ok(subject.clock()?));
-            series.push_memory(Ok(subject.memory()?));
+            series.push_memory(Ok(memory(&subject)?));
             series.push_tasks(subject.tasks().map_err(|error| format!("{error:#}")));
             Ok((subject, series))
         };
@@ -277,7 +292,7 @@ fn observe(subject: &impl Observer, shared: &Mutex<Shared>, stopped: &Receiver<(
     let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
     for round in 1_u32.. {
         let clock = subject.clock().map_err(|error| format!("{error:#}"));
-        let memory = subject.memory().map_err(|error| format!("{error:#}"));
+        let memory = memory(subject).map_err(|error| format!("{error:#}"));
         let near_an_edge = lock().is_near_an_edge(monotonic_ns());
         let tasks = (near_an_edge || round.is_multiple_of(TASKS_EVERY)).then(|| subject.tasks());
         let mut shared = lock();

@@ -40,9 +40,50 @@ pub(crate) struct ResourceCounts {
     pub(crate) footprint_kb: Option<Count>,
 }
 
+impl ResourceCounts {
+    /// Gives a reason in place of each 0 that no living process has. Descriptors may all be closed.
+    pub(crate) fn of_the_living(mut self) -> Self {
+        let counts = [
+            &mut self.threads,
+            &mut self.mappings,
+            &mut self.port_names,
+            &mut self.rss_kb,
+            &mut self.vm_size_kb,
+            &mut self.footprint_kb,
+        ];
+        for count in counts {
+            if *count == Some(Ok(0)) {
+                *count = Some(Err("reads as 0, which no living process has".to_owned()));
+            }
+        }
+        self
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_count_of_0_that_no_living_process_has_is_missing_with_a_reason() {
+        let zeros = ResourceCounts {
+            descriptors: Some(Ok(0)),
+            threads: Some(Ok(0)),
+            port_names: Some(Ok(0)),
+            rss_kb: Some(Ok(0)),
+            vm_size_kb: Some(Ok(4)),
+            ..ResourceCounts::default()
+        }
+        .of_the_living();
+        assert_eq!((zeros.descriptors, zeros.vm_size_kb), (Some(Ok(0)), Some(Ok(4))));
+        for count in [zeros.threads, zeros.port_names, zeros.rss_kb] {
+            assert!(
+                matches!(&count, Some(Err(why)) if why.contains("reads as 0")),
+                "{count:?}"
+            );
+        }
+        assert_eq!(zeros.mappings, None, "absent stays absent");
+    }
 
     #[cfg(target_os = "linux")]
     #[test]

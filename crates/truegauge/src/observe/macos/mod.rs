@@ -44,7 +44,7 @@ impl Observer for Process {
             descriptors: count(|pid| Ok(sys::descriptors(pid)? as u64)),
             // Another process's is not told; it has ours, which it was started with.
             descriptor_limit: count(|_| Ok(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))),
-            threads: count(|pid| Ok(u64::try_from(sys::task_info(pid)?.pti_threadnum).unwrap_or_default())),
+            threads: count(|pid| u64::try_from(sys::task_info(pid)?.pti_threadnum).map_err(io::Error::other)),
             mappings: None,
             port_names: count(|pid| sys::ipc_table(pid).map(names_in_use).map(u64::from)),
             rss_kb: count(|pid| Ok(sys::task_info(pid)?.pti_resident_size / 1024)),
