@@ -6,7 +6,7 @@
 //! ```text
 //! → {"id": 1, "method": "sample", "params": {"count": 200}}          takes 200 samples, beside parked threads
 //! → {"id": 2, "method": "thread_churn", "params": {"count": 50}}     50 times: spawns a thread, samples, joins it
-//! → {"id": 3, "method": "resource_counts"}
+//! → {"id": 3, "method": "resource_counts"}                       or "metrics", one sample's report
 //! ← {"id": 3, "ok": true, "result": {…}}
 //! ```
 //!
@@ -23,6 +23,9 @@ use serde_json::{Value, json};
 
 /// As many as a real session has.
 const PARKED_THREADS: usize = 12;
+
+/// Long enough for a share of CPU.
+const METRICS_WINDOW: Duration = Duration::from_millis(100);
 
 /// The kernel may take so long to remove threads that were joined.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,7 +45,8 @@ pub fn run() -> io::Result<()> {
             Some("sample") => take_samples(count),
             Some("thread_churn") => churn_threads(count),
             Some("resource_counts") => Ok(json!(resource_counts())),
-            _ => Err("the methods are sample, thread_churn and resource_counts".to_owned()),
+            Some("metrics") => Ok(json!(sample(METRICS_WINDOW))),
+            _ => Err("the methods are sample, thread_churn, resource_counts and metrics".to_owned()),
         };
         let id = &request["id"];
         let answer = match answer {

@@ -25,6 +25,7 @@ mod invocation;
 mod observe;
 mod output;
 mod password;
+mod preflight;
 mod profile;
 mod reporter;
 mod results;

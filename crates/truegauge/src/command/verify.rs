@@ -21,6 +21,7 @@ use crate::output::console::shown_path;
 use crate::output::files::{self, RunDir};
 use crate::output::{self, table};
 use crate::password::Password;
+use crate::preflight::{self, Preflight, Probe};
 use crate::profile::{Profile, Trigger, WindowFrom, parse_profile};
 use crate::reporter::{RunEvent, Step};
 use crate::results::{self, Results, Verdict};
@@ -71,6 +72,9 @@ pub(crate) struct Args {
     /// The parent of the run's directory [default: ./truegauge-runs; of `cargo xtask`, target/verify].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// First try everything that this system may refuse, and show what each refusal costs (verify-macos always does).
+    #[arg(long)]
+    preflight: bool,
     /// Keep every earlier run; without it the newest ten in the default directory remain.
     #[arg(long)]
     keep_all: bool,
@@ -95,6 +99,8 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
 /// The steps that a platform's own command adds to [`verify`].
 #[derive(Default)]
 pub(crate) struct Variation {
+    /// Tries everything that the system may refuse before the session.
+    pub(crate) preflight: bool,
     /// Makes the client that runs from the one that was built, in a directory that vanishes with the run.
     pub(crate) prepare: Option<fn(&Path, &Path) -> Result<PathBuf>>,
     /// Asks the platform's tools about the live client; their output is kept, not judged.
@@ -106,6 +112,7 @@ pub(crate) struct Judged {
     pub(crate) evidence: Evidence,
     pub(crate) rows: Vec<Row>,
     pub(crate) soak: Option<results::Soak>,
+    pub(crate) preflight: Vec<Probe>,
     pub(crate) dir: RunDir,
     /// The exit code, lost outputs included.
     pub(crate) exit: Exit,
@@ -168,9 +175,13 @@ pub(crate) fn verify(args: &Args, variation: &Variation, invocation: &Invocation
         variation,
         invocation,
     };
-    let judged = course.judge(&checks, &mut events);
+    let mut probes = Vec::new();
+    let judged = course
+        .preflight(&mut probes, &mut events)
+        .and_then(|()| course.judge(&checks, &mut events));
     let judged = judged.map_err(|error| rig::blame(error, &dir.path));
-    let (evidence, mut rows, soak) = judged.inspect_err(|error| course.give_up(error, started_at))?;
+    let (evidence, mut rows, soak) =
+        judged.inspect_err(|error| course.give_up(error, &probes, started_at))?;
     for waiver in args.profile.relax(&mut rows, std::env::consts::OS) {
         invocation.doing(&format!(
             "the profile relaxes {}, which nothing needed: {}",
@@ -182,6 +193,7 @@ pub(crate) fn verify(args: &Args, variation: &Variation, invocation: &Invocation
         rows,
         soak,
         dir,
+        preflight: probes,
         exit: Exit::Environment,
     };
     let sentence = sentence(&judged, args.assertions.as_deref());
@@ -236,6 +248,28 @@ impl Course<'_> {
         Ok((evidence, rows, Some(soaked.to_results())))
     }
 
+    /// Tries what may be refused, shows the table, and leaves it in the run's directory whatever follows.
+    fn preflight(&self, probes: &mut Vec<Probe>, events: &mut Events) -> Result<()> {
+        if !(self.args.preflight || self.variation.preflight) {
+            return Ok(());
+        }
+        let _step = Step::begin(&*self.invocation.reporter, "preflight");
+        let preflight = Preflight {
+            client: self.session.client_binary,
+            client_version: &self.args.profile.client.version,
+            own_binary: self.session.source_binary,
+            sampling: self.sampling,
+            tools: self.variation.witness,
+            dir: &self.dir.path,
+        };
+        let tried = preflight.run(probes, events);
+        files::write_json(&self.dir.path.join("preflight.json"), probes)?;
+        for line in preflight::render(probes).lines() {
+            self.invocation.doing(line);
+        }
+        Ok(tried?)
+    }
+
     /// The identity of every binary that takes part.
     fn binaries(&self) -> Result<Value> {
         let mut binaries = json!({
@@ -250,7 +284,7 @@ impl Course<'_> {
     }
 
     /// A run that ends before its verdict leaves its results as well, and shows its logs.
-    fn give_up(&self, error: &anyhow::Error, started_at: Timestamp) {
+    fn give_up(&self, error: &anyhow::Error, preflight: &[Probe], started_at: Timestamp) {
         let invocation = self.invocation;
         for log in [self.session.client_log(), self.session.source_log()] {
             invocation.emit(&RunEvent::LogToShow(&log));
@@ -263,6 +297,7 @@ impl Course<'_> {
         let run = results::Run::ended(&self.dir.id, invocation.command.clone(), started_at);
         let environment = Environment::read(invocation.checkout.as_deref());
         let mut results = Results::of_error(run, environment, error);
+        results.preflight = preflight.to_vec();
         // The run ends with its own error, whatever becomes of its outputs.
         let _ = output::publish(&mut results, &self.dir.path, &*invocation.reporter);
     }
@@ -431,6 +466,7 @@ fn results(judged: &Judged, sentence: &str, started_at: Timestamp, invocation: &
     Results {
         checks: judged.rows.clone(),
         soak: judged.soak.clone(),
+        preflight: judged.preflight.clone(),
         ..Results::new(
             run,
             Environment::read(invocation.checkout.as_deref()),

@@ -52,6 +52,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
         return Ok(Exit::Environment);
     }
     let variation = Variation {
+        preflight: true,
         prepare: args.hardened.then_some(sign_hardened),
         witness: Some(macos_tools::ask),
     };
@@ -113,6 +114,14 @@ fn acceptance(judged: &Judged, hardened: bool, command: &str, at: Timestamp) -> 
         };
         note += &format!("- **{}**: measured {}, {outcome}\n", row.check, row.measured);
     }
+    for probe in &judged.preflight {
+        if let Some(reason) = &probe.refused {
+            note += &format!(
+                "- refused: {}: {reason}; needed for {}\n",
+                probe.tried, probe.needed_for
+            );
+        }
+    }
     if let Some(witnesses) = evidence["witnesses"].as_object() {
         for (name, entry) in witnesses {
             note += &match &entry["said"] {
@@ -134,6 +143,7 @@ mod tests {
     use super::*;
     use crate::evidence::Evidence;
     use crate::output::files::RunDir;
+    use crate::preflight::Probe;
 
     #[test]
     fn the_note_says_what_ran_where_and_what_did_not_pass() {
@@ -158,6 +168,7 @@ mod tests {
                 ),
             ],
             soak: None,
+            preflight: vec![Probe::of("vmmap -summary 7", "nothing", Err::<(), _>("a denial"))],
             dir: RunDir {
                 id: "x".to_owned(),
                 path: PathBuf::new(),
@@ -175,6 +186,7 @@ mod tests {
             "1 passed, 1 failed, 0 skipped",
             "- **3.busy.process**: measured 0.5, fail",
             "- **6.busy.ascending**: measured [7], relaxed: it sorts by CPU",
+            "- refused: vmmap -summary 7: a denial; needed for nothing",
             "- lsmp: absent (a password is required)",
             "- ps: {\"resident_kb\":5}",
         ] {

@@ -12,6 +12,7 @@ use rustix::process::Signal;
 use super::resource_counts::{Count, ResourceCounts};
 use super::series::{ClockReading, MemoryReading, TaskReading, TasksReading};
 use super::{Observer, SignalHandlers, is_descendant};
+use crate::preflight::Probe;
 
 /// The observed process.
 pub(super) struct Process {
@@ -121,6 +122,47 @@ impl Observer for Process {
     /// other processes (pid_namespaces(7)).
     fn check() -> Result<(), String> {
         check_proc(std::fs::read_link("/proc/self"), std::process::id())
+    }
+
+    fn preflight(pid: u32) -> Vec<Probe> {
+        const DECIDES: &str = "every run: the CPU, memory and start of the client";
+        let process = i32::try_from(pid)
+            .map_err(anyhow::Error::from)
+            .and_then(|pid| Ok(procfs::process::Process::new(pid)?));
+        let process = match process {
+            Ok(process) => process,
+            Err(error) => return vec![Probe::of("/proc/PID", DECIDES, Err::<(), _>(error))],
+        };
+        let clock = clock_getcpuclockid(Pid::from_raw(process.pid())).and_then(ClockId::now);
+        let schedstat = || -> ProcResult<()> {
+            let task = process.tasks()?.next().transpose()?;
+            task.map_or(Ok(()), |task| task.schedstat().map(drop))
+        };
+        vec![
+            Probe::of("/proc/PID/stat", DECIDES, process.stat()),
+            Probe::of("clock_getcpuclockid(3)", DECIDES, clock),
+            Probe::of("/proc/PID/statm", DECIDES, memory_pages(&process)),
+            Probe::of(
+                "/proc/PID/task/TID/schedstat",
+                "the checks that compare the client's threads one by one",
+                schedstat(),
+            ),
+            Probe::of(
+                "/proc/PID/status",
+                "following the client of a wrapper that forks",
+                process.status(),
+            ),
+            Probe::of(
+                "/proc/PID/fd",
+                "the soak's count of descriptors from outside",
+                descriptors(&process),
+            ),
+            Probe::of(
+                "/proc/PID/maps",
+                "the soak's count of mappings from outside",
+                process.maps(),
+            ),
+        ]
     }
 
     fn open(pid: u32) -> Result<Self> {

@@ -5,7 +5,7 @@
 
 #[cfg(target_os = "linux")]
 mod linux;
-#[cfg(target_os = "macos")]
+#[cfg(any(target_os = "macos", test))]
 mod macos;
 pub(crate) mod macos_tools;
 mod resource_counts;
@@ -21,6 +21,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
 use crate::error::RunError;
+use crate::preflight::Probe;
 
 #[cfg(target_os = "linux")]
 use linux::Process;
@@ -63,6 +64,9 @@ trait Observer: Sized + Send + 'static {
     /// If it cannot, with the remedy.
     fn check() -> Result<(), String>;
 
+    /// Tries each call once on a process, for the preflight table.
+    fn preflight(pid: u32) -> Vec<Probe>;
+
     /// Begins to observe a process.
     ///
     /// # Errors
@@ -97,6 +101,11 @@ pub(crate) fn monotonic_ns() -> u64 {
 /// that it asks for would fail a true client.
 pub(crate) fn check() -> Result<(), RunError> {
     Process::check().map_err(RunError::Environment)
+}
+
+/// Tries each of the observer's calls once on a process of this user.
+pub(crate) fn preflight(pid: u32) -> Vec<Probe> {
+    Process::preflight(pid)
 }
 
 /// The descendant of a process that calls itself `own_pid`, which is another number in a pid namespace of its own.
@@ -185,8 +194,12 @@ impl Watch {
     /// # Errors
     /// If the process's clock or memory cannot be read; the error names the call.
     pub(crate) fn begin(pid: u32) -> Result<Self> {
-        let observed = || -> Result<(Process, Series)> {
-            let subject = Process::open(pid)?;
+        Self::begin_with::<Process>(pid)
+    }
+
+    fn begin_with<P: Observer>(pid: u32) -> Result<Self> {
+        let observed = || -> Result<(P, Series)> {
+            let subject = P::open(pid)?;
             let mut series = Series::default();
             series.push_clock(Ok(subject.clock()?));
             series.push_memory(Ok(memory(&subject)?));

@@ -26,6 +26,7 @@ use crate::binary_identity::BinaryIdentity;
 use crate::environment::Environment;
 use crate::error::Exit;
 use crate::output::console::shown_path;
+use crate::preflight::Probe;
 
 /// The version of the model: raised when a reader of the older one would misread it.
 pub(crate) const SCHEMA: u32 = 1;
@@ -54,6 +55,9 @@ pub(crate) struct Results {
     pub(crate) reports: Vec<Report>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) soak: Option<Soak>,
+    /// What the system was asked for before the run, and refused or gave.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) preflight: Vec<Probe>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) artifacts: Vec<Artifact>,
 }
@@ -166,6 +170,7 @@ impl Results {
             checks: Vec::new(),
             reports: Vec::new(),
             soak: None,
+            preflight: Vec::new(),
             artifacts: Vec::new(),
         }
     }

@@ -42,8 +42,8 @@ use crate::output::console::shown_path;
 use crate::profile::{Action, Placeholders, Profile, SignalName, Trigger};
 use crate::source::SourceChoice;
 
-/// A client that takes longer to tell its version hangs.
-const PREFLIGHT_TIMEOUT: Duration = Duration::from_secs(30);
+/// A program that takes longer to tell its version hangs. On macOS a new binary's first execution can wait for a malware scan.
+const FIRST_EXECUTION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Between the announcement of a child's end and its status.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
@@ -62,30 +62,43 @@ fn run_to_end(
 
 /// Runs `client --version` once before the measured run, and returns its first line. On macOS a new binary's first launch
 /// can wait seconds for a malware scan, which would distort the uptime check. It also catches a path that is not a program.
-fn preflight(binary: &Path, arguments: &[String], log: &Path, events: &mut Events) -> Result<Option<String>> {
+fn client_version(
+    binary: &Path,
+    arguments: &[String],
+    log: &Path,
+    events: &mut Events,
+) -> Result<Option<String>, RunError> {
     if arguments.is_empty() {
         return Ok(None);
     }
-    let shown = arguments.join(" ");
     let mut command = Command::new(binary);
     command.args(arguments);
+    first_execution(command, log, events).map_err(|error| match error {
+        RunError::Client(why) => RunError::Client(format!("the client's {} {why}", arguments.join(" "))),
+        other => other,
+    })?;
+    let output = std::fs::read(log).unwrap_or_default();
+    let output = String::from_utf8_lossy(&output);
+    Ok(output.lines().next().map(str::to_owned))
+}
+
+/// Runs a command that ends by itself, and awaits its success.
+///
+/// # Errors
+/// If it does not start, does not end in time, or ends with a failure.
+pub(crate) fn first_execution(command: Command, log: &Path, events: &mut Events) -> Result<(), RunError> {
     events.starting(&command);
-    let mut trial = ChildGuard::spawn(Role::Trial, command, Output::Log, Some(log), events)?;
-    match run_to_end(&mut trial, PREFLIGHT_TIMEOUT, events)? {
-        Some(status) if status.success() => {
-            let output = std::fs::read(log).unwrap_or_default();
-            let output = String::from_utf8_lossy(&output);
-            Ok(output.lines().next().map(str::to_owned))
-        }
+    let mut trial = ChildGuard::spawn(Role::Trial, command, Output::Log, Some(log), events)
+        .map_err(|error| RunError::Environment(format!("{error:#}")))?;
+    match run_to_end(&mut trial, FIRST_EXECUTION_TIMEOUT, events)? {
+        Some(status) if status.success() => Ok(()),
         Some(status) => Err(RunError::Client(format!(
-            "the client's {shown} ended with {}",
+            "ended with {}",
             describe_status(status)
-        ))
-        .into()),
+        ))),
         None => Err(RunError::Client(format!(
-            "the client's {shown} did not end within {PREFLIGHT_TIMEOUT:?}"
-        ))
-        .into()),
+            "did not end within {FIRST_EXECUTION_TIMEOUT:?}"
+        ))),
     }
 }
 
@@ -201,7 +214,7 @@ impl Rig {
             connection_file::write(places.vv, places.target, server.password())?;
         }
         let version_log = parts.dir.join("client-version.log");
-        let version = preflight(parts.client_binary, &profile.client.version, &version_log, events)?;
+        let version = client_version(parts.client_binary, &profile.client.version, &version_log, events)?;
         if let Some(target) = &target {
             events.doing(&format!("client: a session with {target}"));
         }

@@ -11,8 +11,9 @@ use super::child::{ChildGuard, Output};
 use super::events::{Events, Role, WaitOutcome};
 use crate::error::RunError;
 
-/// How long it may take to answer: samples by the hundred take milliseconds.
-const LIMIT: Duration = Duration::from_secs(20);
+/// How long it may take to answer. Samples by the hundred take milliseconds, but a new binary's first execution on macOS can wait
+/// for a malware scan.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// A running sampling process.
 pub(crate) struct SamplingProcess {

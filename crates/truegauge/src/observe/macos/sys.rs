@@ -5,17 +5,116 @@ use std::ffi::{c_int, c_void};
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 
+use super::libproc::{IpcTable, Libproc, TaskInfo, ThreadInfo, Usage};
+
 /// `bsd/sys/proc_info.h` (XNU); libc has only some of the flavors.
 const PROC_PIDTHREADID64INFO: c_int = 15;
 const PROC_PIDLISTTHREADIDS: c_int = 28;
 const PROC_PIDIPCTABLEINFO: c_int = 32;
 
-/// `struct proc_ipctableinfo`.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub(super) struct IpcTable {
-    pub(super) size: u32,
-    pub(super) free: u32,
+/// This system's libproc.
+pub(in crate::observe) struct System;
+
+impl Libproc for System {
+    fn task_info(pid: i32) -> io::Result<TaskInfo> {
+        // SAFETY: the flavor fills this structure of integers.
+        let info: libc::proc_taskinfo = unsafe { pidinfo(pid, libc::PROC_PIDTASKINFO, 0) }?;
+        Ok(TaskInfo {
+            resident_bytes: info.pti_resident_size,
+            virtual_bytes: info.pti_virtual_size,
+            threads: info.pti_threadnum,
+        })
+    }
+
+    fn parent(pid: i32) -> io::Result<u32> {
+        // SAFETY: the flavor fills this structure of integers and characters.
+        let info: libc::proc_bsdinfo = unsafe { pidinfo(pid, libc::PROC_PIDTBSDINFO, 0) }?;
+        Ok(info.pbi_ppid)
+    }
+
+    fn thread_ids(pid: i32) -> io::Result<Vec<u64>> {
+        // SAFETY: the flavor fills the buffer with ids.
+        unsafe { pidlist(pid, PROC_PIDLISTTHREADIDS, 0) }
+    }
+
+    fn thread_info(pid: i32, tid: u64) -> io::Result<ThreadInfo> {
+        // SAFETY: the flavor fills this structure of integers and characters.
+        let info: libc::proc_threadinfo = unsafe { pidinfo(pid, PROC_PIDTHREADID64INFO, tid) }?;
+        let name = info.pth_name.iter().map(|c| c.cast_unsigned());
+        let name: Vec<u8> = name.take_while(|byte| *byte != 0).collect();
+        Ok(ThreadInfo {
+            name: String::from_utf8_lossy(&name).into_owned(),
+            cpu_ns: info.pth_user_time + info.pth_system_time,
+        })
+    }
+
+    fn ipc_table(pid: i32) -> io::Result<IpcTable> {
+        // SAFETY: the flavor fills this structure of integers.
+        unsafe { pidinfo(pid, PROC_PIDIPCTABLEINFO, 0) }
+    }
+
+    fn descriptors(pid: i32) -> io::Result<usize> {
+        let none = libc::proc_fdinfo {
+            proc_fd: 0,
+            proc_fdtype: 0,
+        };
+        // SAFETY: the flavor fills the buffer with these structures.
+        Ok(unsafe { pidlist(pid, libc::PROC_PIDLISTFDS, none) }?.len())
+    }
+
+    fn usage(pid: i32) -> io::Result<Usage> {
+        let mut info = MaybeUninit::<libc::rusage_info_v4>::uninit();
+        // SAFETY: the flavor names the structure that the pointer is to; the parameter's type is the header's own oddity.
+        let result = unsafe { libc::proc_pid_rusage(pid, libc::RUSAGE_INFO_V4, info.as_mut_ptr().cast()) };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: filled on success.
+        let info = unsafe { info.assume_init() };
+        Ok(Usage {
+            cpu_ticks: info.ri_user_time + info.ri_system_time,
+            runnable_ticks: info.ri_runnable_time,
+            started_ticks: info.ri_proc_start_abstime,
+            footprint_bytes: info.ri_phys_footprint,
+        })
+    }
+
+    fn timebase() -> io::Result<(u32, u32)> {
+        let mut info = mach2::mach_time::mach_timebase_info { numer: 0, denom: 0 };
+        // SAFETY: the pointer is to that structure.
+        let result = unsafe { mach2::mach_time::mach_timebase_info(&raw mut info) };
+        if result == 0 && info.denom != 0 {
+            Ok((info.numer, info.denom))
+        } else {
+            Err(io::Error::other(format!("mach_timebase_info returned {result}")))
+        }
+    }
+
+    fn is_translated() -> bool {
+        let mut translated: c_int = 0;
+        let mut size = size_of::<c_int>();
+        // SAFETY: the buffer has `size` bytes, and the name ends with a NUL.
+        let result = unsafe {
+            libc::sysctlbyname(
+                c"sysctl.proc_translated".as_ptr(),
+                (&raw mut translated).cast(),
+                &raw mut size,
+                std::ptr::null_mut(),
+                0,
+            )
+        };
+        result == 0 && translated == 1
+    }
+
+    fn uptime_ns() -> u64 {
+        let mut now = MaybeUninit::<libc::timespec>::uninit();
+        // SAFETY: the pointer is to a timespec; the clock is always there (Libc, gen/clock_gettime.c).
+        let result = unsafe { libc::clock_gettime(libc::CLOCK_UPTIME_RAW, now.as_mut_ptr()) };
+        assert_eq!(result, 0, "CLOCK_UPTIME_RAW: {}", io::Error::last_os_error());
+        // SAFETY: filled on success.
+        let now = unsafe { now.assume_init() };
+        now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+    }
 }
 
 const _: () = {
@@ -48,43 +147,6 @@ unsafe fn pidinfo<T: Copy>(pid: c_int, flavor: c_int, arg: u64) -> io::Result<T>
     }
 }
 
-pub(super) fn task_info(pid: c_int) -> io::Result<libc::proc_taskinfo> {
-    // SAFETY: the flavor fills this structure of integers.
-    unsafe { pidinfo(pid, libc::PROC_PIDTASKINFO, 0) }
-}
-
-/// The parent, among other things (`proc_bsdinfo`, bsd/sys/proc_info.h).
-pub(super) fn bsd_info(pid: c_int) -> io::Result<libc::proc_bsdinfo> {
-    // SAFETY: the flavor fills this structure of integers and characters.
-    unsafe { pidinfo(pid, libc::PROC_PIDTBSDINFO, 0) }
-}
-
-pub(super) fn thread_info(pid: c_int, tid: u64) -> io::Result<libc::proc_threadinfo> {
-    // SAFETY: the flavor fills this structure of integers and characters.
-    unsafe { pidinfo(pid, PROC_PIDTHREADID64INFO, tid) }
-}
-
-pub(super) fn ipc_table(pid: c_int) -> io::Result<IpcTable> {
-    // SAFETY: the flavor fills this structure of integers.
-    unsafe { pidinfo(pid, PROC_PIDIPCTABLEINFO, 0) }
-}
-
-/// The threads' ids.
-pub(super) fn thread_ids(pid: c_int) -> io::Result<Vec<u64>> {
-    // SAFETY: the flavor fills the buffer with ids.
-    unsafe { pidlist(pid, PROC_PIDLISTTHREADIDS, 0) }
-}
-
-/// How many descriptors are open.
-pub(super) fn descriptors(pid: c_int) -> io::Result<usize> {
-    let none = libc::proc_fdinfo {
-        proc_fd: 0,
-        proc_fdtype: 0,
-    };
-    // SAFETY: the flavor fills the buffer with these structures.
-    Ok(unsafe { pidlist(pid, libc::PROC_PIDLISTFDS, none) }?.len())
-}
-
 /// `proc_pidinfo` into a list. The kernel truncates silently (`bsd/kern/proc_info.c`, `proc_pidinfo`): a full buffer is grown.
 ///
 /// # Safety
@@ -106,41 +168,5 @@ unsafe fn pidlist<T: Copy>(pid: c_int, flavor: c_int, blank: T) -> io::Result<Ve
             return Ok(list);
         }
         list.resize(list.len() * 2, blank);
-    }
-}
-
-/// CPU times and the start in mach ticks, memory in bytes.
-pub(super) fn rusage(pid: c_int) -> io::Result<libc::rusage_info_v4> {
-    let mut info = MaybeUninit::<libc::rusage_info_v4>::uninit();
-    // SAFETY: the flavor names the structure that the pointer is to; the parameter's type is the header's own oddity.
-    let result = unsafe { libc::proc_pid_rusage(pid, libc::RUSAGE_INFO_V4, info.as_mut_ptr().cast()) };
-    if result == 0 {
-        // SAFETY: filled on success.
-        Ok(unsafe { info.assume_init() })
-    } else {
-        Err(io::Error::last_os_error())
-    }
-}
-
-/// `mach_absolute_time` in ns (`CLOCK_UPTIME_RAW`): the clock that the kernel stamps a process's start with.
-pub(super) fn uptime_ns() -> u64 {
-    let mut now = MaybeUninit::<libc::timespec>::uninit();
-    // SAFETY: the pointer is to a timespec; the clock is always there (Libc, gen/clock_gettime.c).
-    let result = unsafe { libc::clock_gettime(libc::CLOCK_UPTIME_RAW, now.as_mut_ptr()) };
-    assert_eq!(result, 0, "CLOCK_UPTIME_RAW: {}", io::Error::last_os_error());
-    // SAFETY: filled on success.
-    let now = unsafe { now.assume_init() };
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
-}
-
-/// Ns per mach tick, as a fraction. Wrong under Rosetta, where it is 1/1.
-pub(super) fn timebase() -> io::Result<(u32, u32)> {
-    let mut info = mach2::mach_time::mach_timebase_info { numer: 0, denom: 0 };
-    // SAFETY: the pointer is to that structure.
-    let result = unsafe { mach2::mach_time::mach_timebase_info(&raw mut info) };
-    if result == 0 && info.denom != 0 {
-        Ok((info.numer, info.denom))
-    } else {
-        Err(io::Error::other(format!("mach_timebase_info returned {result}")))
     }
 }
