@@ -3,7 +3,6 @@ use std::path::PathBuf;
 use anyhow::Result;
 use checks::{Outcome, Row, Suite, Tally};
 use jiff::Timestamp;
-use report_reader::bounded_json::Budget;
 use serde_json::{Value, json};
 
 use crate::environment::Environment;
@@ -13,7 +12,7 @@ use crate::output::console::shown_path;
 use crate::output::files::RunDir;
 use crate::output::{self, table};
 use crate::results::{self, Results};
-use crate::submitted::{self, SubmittedReport};
+use crate::submitted::{self, Repeat, SubmittedReport};
 use crate::thresholds::ThresholdArgs;
 
 /// Judge reports that somebody sent, of any platform: what a report alone can answer.
@@ -21,11 +20,12 @@ use crate::thresholds::ThresholdArgs;
 /// What only an observer beside the process could have judged is SKIPPED, with the reason; so is what a report of its kind
 /// cannot be asked. Reports of one session are compared with each other, by their own stamps.
 ///
-/// Knows the zips of this workspace's client and all five kinds of ryll's, and a runtime-metrics.json by itself. Exit
-/// codes: 0 everything that could be judged passed, 1 something did not, or the report is no report, 2 it cannot be read.
+/// Knows the zips of this workspace's client and all five kinds of ryll's, and a runtime-metrics.json by itself. Reports are found
+/// in folders of a zip, in zips inside a zip, and in a directory. Exit codes: 0 everything that could be judged passed, 1 a check
+/// failed or the client wrote a report that is not one, 2 the file is not a report or cannot be read, 3 a report has no figures.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Zips, or files of JSON; `-` is standard input.
+    /// Zips, directories, or files of JSON; `-` is standard input.
     #[arg(required = true, value_name = "REPORT")]
     reports: Vec<PathBuf>,
     /// Also write results.json, junit.xml, summary.md and report.html to a directory of their own in this one.
@@ -38,34 +38,32 @@ pub(crate) struct Args {
     thresholds: ThresholdArgs,
 }
 
-/// More are a heap, not a mail.
-const MAX_REPORTS: usize = 50;
-
 pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
     let started_at = Timestamp::now();
-    anyhow::ensure!(
-        args.reports.len() <= MAX_REPORTS,
-        "{} reports, at most {MAX_REPORTS} are judged at once",
-        args.reports.len()
-    );
     let checks = match &args.assertions {
         Some(dir) => Suite::from_dir(dir)?,
         None => Suite::embedded()?,
     };
-    let mut budget = Budget::default();
-    let reports = (1..).zip(&args.reports);
-    let reports = reports
-        .map(|(number, path)| SubmittedReport::read(path, format!("report{number}"), &mut budget))
-        .collect::<Result<Vec<_>>>()?;
+    let (reports, repeats) = submitted::read_all(&args.reports)?;
     for report in &reports {
         invocation.result(&format!("{}: {}, {}", report.label, report.name, report.origin));
     }
+    for Repeat { name, of } in &repeats {
+        invocation.result(&format!(
+            "{of} again: {name} is the same report, which is judged once"
+        ));
+    }
+    let without_figures: Vec<String> = reports
+        .iter()
+        .filter(|report| !report.has_figures())
+        .map(|report| report.label.clone())
+        .collect();
     let environment = environment(&reports);
     let judged = submitted::sessions(reports)
         .iter()
         .map(|session| Judged::of(session, &checks, args))
         .collect::<Result<Vec<_>>>()?;
-    let mut results = results(judged, environment, invocation, started_at);
+    let mut results = results(judged, &without_figures, environment, invocation, started_at);
     invocation.result(&table::render(&results.checks, &results.labels()));
     let outputs = match &args.out {
         Some(parent) => {
@@ -78,7 +76,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
         None => output::emit(&results, &*invocation.reporter),
     };
     invocation.result(&results.sentence);
-    Ok(outputs.exit(exit(&results.checks)))
+    Ok(outputs.exit(exit(&results.checks, &without_figures)))
 }
 
 /// One session's reports, judged.
@@ -118,6 +116,7 @@ fn environment(reports: &[SubmittedReport]) -> Environment {
 
 fn results(
     judged: Vec<Judged>,
+    without_figures: &[String],
     environment: Environment,
     invocation: &Invocation,
     started_at: Timestamp,
@@ -136,22 +135,23 @@ fn results(
             }
         }
     }
-    results.verdict = exit(&results.checks).into();
-    results.sentence = sentence(&results);
+    results.verdict = exit(&results.checks, without_figures).into();
+    results.sentence = sentence(&results, without_figures);
     results
 }
 
-/// What could not be judged from a report does not count against it; one of which nothing could be judged has not passed.
-fn exit(rows: &[Row]) -> Exit {
+/// A skipped check does not count against a report. A report without figures has not passed, whatever else was judged of it.
+fn exit(rows: &[Row], without_figures: &[String]) -> Exit {
     let judged = rows.iter().filter(|row| row.outcome() != Outcome::Inconclusive);
     match judged.collect::<Tally>().outcome() {
+        Outcome::Pass if !without_figures.is_empty() => Exit::Inconclusive,
         Outcome::Pass => Exit::Pass,
         Outcome::Fail => Exit::Fail,
         Outcome::Inconclusive => Exit::Inconclusive,
     }
 }
 
-fn sentence(results: &Results) -> String {
+fn sentence(results: &Results, without_figures: &[String]) -> String {
     let Tally {
         passed,
         failed,
@@ -159,8 +159,12 @@ fn sentence(results: &Results) -> String {
         ..
     } = results.tally();
     let judged = passed + failed;
+    let no_figures = match without_figures {
+        [] => String::new(),
+        labels => format!("; no figures in {}", labels.join(", ")),
+    };
     format!(
-        "{}: {judged} judged, {failed} failed, {skipped} not judgeable from a zip",
+        "{}: {judged} judged, {failed} failed, {skipped} not judgeable from a zip{no_figures}",
         results.verdict
     )
 }
