@@ -146,8 +146,13 @@ impl<R: Read + Seek> Zip<R> {
             file,
             left: Rc::clone(&meter),
         };
-        let archive = ZipArchive::new(BufReader::new(metered)).map_err(ReadError::NotAZip)?;
-        meter.set(u64::MAX);
+        let archive = ZipArchive::new(BufReader::new(metered));
+        let most = limits.directory_bytes;
+        ensure!(
+            meter.replace(u64::MAX) > 0,
+            "to find its members, more than {most} bytes would have to be read"
+        );
+        let archive = archive.map_err(ReadError::NotAZip)?;
         ensure!(
             archive.offset() == 0 || !end_record::begins_as_zip(&start[..read]),
             "not a whole zip: its end is that of a zip inside it; was the download cut off?"
@@ -318,10 +323,13 @@ struct Metered<R> {
 impl<R: Read> Read for Metered<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read(buffer)?;
-        let left = self.left.get().checked_sub(read as u64);
-        self.left
-            .set(left.ok_or_else(|| io::Error::other("its directory is too long"))?);
-        Ok(read)
+        let left = self.left.get().saturating_sub(read as u64);
+        self.left.set(left);
+        if left == 0 {
+            Err(io::Error::other("more is not read"))
+        } else {
+            Ok(read)
+        }
     }
 }
 

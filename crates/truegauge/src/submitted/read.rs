@@ -108,12 +108,13 @@ fn from_zip(file: File, name: &str, budget: &mut Budget) -> Result<Vec<Found>> {
     }
     let mut found = Vec::new();
     for report in 0..archive.len() {
-        let name = match archive.name(report) {
-            "" => name.to_owned(),
-            inside => format!("{name}/{inside}"),
-        };
+        let inside = archive.name(report).to_owned();
         let files = archive.read(report);
-        found.push(judgeable(files, name, budget)?);
+        found.push(if inside.is_empty() {
+            judgeable(files, name.to_owned(), budget)?
+        } else {
+            judgeable(files, format!("{name}/{inside}"), budget).context(inside)?
+        });
     }
     Ok(found)
 }

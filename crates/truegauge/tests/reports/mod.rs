@@ -127,14 +127,37 @@ impl Members {
         self
     }
 
-    pub(crate) fn zip(&self) -> Vec<u8> {
-        json_zip(&[
+    pub(crate) fn session(mut self, key: &str, value: Value) -> Self {
+        self.session[key] = value;
+        self
+    }
+
+    /// With memory that no process has.
+    pub(crate) fn lying(mut self) -> Self {
+        self.metrics["process"]["rss_kb"] = json!(0);
+        self
+    }
+
+    pub(crate) fn files(&self) -> [(&'static str, Value); 5] {
+        [
             ("metadata.json", self.metadata.clone()),
             ("session.json", self.session.clone()),
             ("channel-state.json", json!({"main": {"connected": true}})),
             ("notifications.json", json!([])),
             ("runtime-metrics.json", self.metrics.clone()),
-        ])
+        ]
+    }
+
+    /// Writes the files of the report into a directory of its own.
+    pub(crate) fn unzipped(&self, dir: &Path) {
+        std::fs::create_dir_all(dir).expect("created");
+        for (name, json) in self.files() {
+            std::fs::write(dir.join(name), json.to_string()).expect("written");
+        }
+    }
+
+    pub(crate) fn zip(&self) -> Vec<u8> {
+        json_zip(&self.files())
     }
 }
 
