@@ -14,16 +14,22 @@ use crate::{Limits, ReadError, ReportFiles, end_record, is_metrics, names};
 
 /// A zip, and the reports found in it.
 pub struct Archive<R> {
-    zips: Vec<Zip<R>>,
+    outer: Zip<R>,
+    /// The zips inside that hold reports, unpacked to files without names. Each is opened again to be read: 50 directories at once
+    /// would take too much memory.
+    nested: Vec<File>,
     reports: Vec<Place>,
     limits: Limits,
     /// Bytes that may still be read from the zip, and from the zips inside it.
     left: [u64; 2],
+    /// Members that the zips inside may still have.
+    members_left: usize,
 }
 
 /// A report in a zip.
 struct Place {
-    zip: usize,
+    /// The number of the zip inside; `None` for the zip itself.
+    nested: Option<usize>,
     /// Its folder, in lower case.
     folder: String,
     /// Where it is, for people; empty if it is the whole zip.
@@ -36,43 +42,60 @@ impl<R: Read + Seek> Archive<R> {
     /// # Errors
     /// If the file is not a zip, breaks a limit, or holds names that no report has.
     pub fn open(file: R, limits: Limits) -> Result<Self, ReadError> {
-        let outer = Zip::open(Source::Given(file), &limits)?;
+        let outer = Zip::open(file, &limits)?;
         let mut archive = Self {
-            reports: outer.places(0, ""),
-            zips: vec![outer],
+            reports: outer.places(None, ""),
+            outer,
+            nested: Vec::new(),
             limits,
             left: [limits.total_bytes; 2],
+            members_left: limits.nested_members,
         };
-        for (path, index) in archive.zips[0].nested(&archive.reports) {
+        archive.bound_reports()?;
+        for (path, index) in archive.outer.nested(&archive.reports) {
             archive
                 .open_nested(&path, index)
                 .map_err(|source| ReadError::Nested {
                     zip: quoted(&path),
                     source: Box::new(source),
                 })?;
+            archive.bound_reports()?;
         }
         if archive.reports.is_empty() {
-            archive.reports = archive.zips[0].places_without_metrics();
+            archive.reports = archive.outer.places_without_metrics();
         }
-        let found = archive.reports.len();
-        let most = limits.reports;
+        archive.bound_reports()?;
+        Ok(archive)
+    }
+
+    fn bound_reports(&self) -> Result<(), ReadError> {
+        let (found, most) = (self.reports.len(), self.limits.reports);
         ensure!(
             found <= most,
             "{found} reports in one zip, at most {most} are judged at once"
         );
-        Ok(archive)
+        Ok(())
     }
 
     fn open_nested(&mut self, path: &str, index: usize) -> Result<(), ReadError> {
         let mut file = tempfile::tempfile()?;
-        let (member, allowed) = self.zips[0].unpacked(index, path, &self.limits, self.left[0])?;
+        let (member, allowed) = self.outer.unpacked(index, path, &self.limits, self.left[0])?;
         let copied = io::copy(&mut member.take(allowed + 1), &mut file)
             .map_err(|error| ReadError::damaged(path, error))?;
         ensure!(copied <= allowed, "it has more bytes than it declares");
         self.left[0] -= copied;
-        let zip = Zip::open(Source::Nested(file), &self.limits)?;
-        self.reports.extend(zip.places(self.zips.len(), path));
-        self.zips.push(zip);
+        let zip = Zip::open(&file, &self.limits)?;
+        let most = self.limits.nested_members;
+        ensure!(
+            zip.archive.len() <= self.members_left,
+            "more than {most} members in the zips inside"
+        );
+        self.members_left -= zip.archive.len();
+        let places = zip.places(Some(self.nested.len()), path);
+        if !places.is_empty() {
+            self.reports.extend(places);
+            self.nested.push(file);
+        }
         Ok(())
     }
 
@@ -98,7 +121,8 @@ impl<R: Read + Seek> Archive<R> {
     #[must_use]
     pub fn shown_members(&self) -> String {
         const SHOWN: usize = 3;
-        let mut shown: Vec<String> = self.zips[0]
+        let mut shown: Vec<String> = self
+            .outer
             .members
             .values()
             .map(|(path, _)| quoted(path))
@@ -115,25 +139,32 @@ impl<R: Read + Seek> Archive<R> {
     /// # Errors
     /// If a member is damaged, breaks a limit, or is not a file.
     pub fn read(&mut self, report: usize) -> Result<ReportFiles, ReadError> {
-        let Place { zip, folder, .. } = &self.reports[report];
-        self.zips[*zip].read(folder, &self.limits, &mut self.left[usize::from(*zip > 0)])
+        let Place { nested, folder, .. } = &self.reports[report];
+        let [left, left_of_nested] = &mut self.left;
+        match nested {
+            None => self.outer.read(folder, &self.limits, left),
+            Some(nested) => {
+                let mut zip = Zip::open(&self.nested[*nested], &self.limits)?;
+                zip.read(folder, &self.limits, left_of_nested)
+            }
+        }
     }
 
     /// Reads the members at the top as those of a report, whatever they are.
     pub(crate) fn read_top(&mut self) -> Result<ReportFiles, ReadError> {
-        self.zips[0].read("", &self.limits, &mut self.left[0])
+        self.outer.read("", &self.limits, &mut self.left[0])
     }
 }
 
 /// One zip: what is in it.
 struct Zip<R> {
-    archive: ZipArchive<BufReader<Metered<Source<R>>>>,
+    archive: ZipArchive<BufReader<Metered<R>>>,
     /// The members' paths and numbers, by the paths in lower case.
     members: BTreeMap<String, (String, usize)>,
 }
 
 impl<R: Read + Seek> Zip<R> {
-    fn open(mut file: Source<R>, limits: &Limits) -> Result<Self, ReadError> {
+    fn open(mut file: R, limits: &Limits) -> Result<Self, ReadError> {
         let bytes = file.seek(SeekFrom::End(0))?;
         let most = limits.file_bytes;
         ensure!(bytes <= most, "{bytes} bytes, at most {most} are read");
@@ -164,9 +195,13 @@ impl<R: Read + Seek> Zip<R> {
             let entry = archive
                 .by_index_data(index)
                 .map_err(|error| ReadError::damaged(&index.to_string(), error))?;
-            let name = entry
-                .name()
-                .unwrap_or_else(|_| String::from_utf8_lossy(entry.name_raw()));
+            // macOS writes UTF-8, and does not say so. The library reads code page 437 then.
+            let name = match std::str::from_utf8(entry.name_raw()) {
+                Ok(name) => name.into(),
+                Err(_) => entry
+                    .name()
+                    .unwrap_or_else(|_| String::from_utf8_lossy(entry.name_raw())),
+            };
             let Some(path) = names::normalized(&name)?.filter(|_| !entry.is_dir()) else {
                 continue;
             };
@@ -181,10 +216,10 @@ impl<R: Read + Seek> Zip<R> {
     }
 
     /// Every folder that holds a runtime-metrics.json is a report.
-    fn places(&self, zip: usize, zip_path: &str) -> Vec<Place> {
+    fn places(&self, nested: Option<usize>, zip_path: &str) -> Vec<Place> {
         let metrics = self.members.iter().filter(|(key, _)| is_metrics(key));
         let places = metrics.map(|(key, (path, _))| Place {
-            zip,
+            nested,
             folder: names::folder(key).to_owned(),
             name: [zip_path, names::folder(path).trim_end_matches('/')]
                 .into_iter()
@@ -206,7 +241,7 @@ impl<R: Read + Seek> Zip<R> {
         }
         let reports = known.into_iter().filter(|(_, (files, _))| *files > 1);
         let places = reports.map(|(folder, (_, name))| Place {
-            zip: 0,
+            nested: None,
             folder: folder.to_owned(),
             name: name.trim_end_matches('/').to_owned(),
         });
@@ -226,7 +261,7 @@ impl<R: Read + Seek> Zip<R> {
     /// Reads the members of a folder, without those of reports deeper in it.
     fn read(&mut self, folder: &str, limits: &Limits, left: &mut u64) -> Result<ReportFiles, ReadError> {
         let deeper: Vec<String> = self
-            .places(0, "")
+            .places(None, "")
             .into_iter()
             .map(|place| place.folder)
             .filter(|other| other.len() > folder.len())
@@ -287,30 +322,6 @@ impl<R: Read + Seek> Zip<R> {
         );
         let file = self.archive.by_index(index).map_err(damaged)?;
         Ok((file, allowed))
-    }
-}
-
-/// The zip that was given, or one that was inside it and was unpacked to a file without a name.
-enum Source<R> {
-    Given(R),
-    Nested(File),
-}
-
-impl<R: Read> Read for Source<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Given(file) => file.read(buffer),
-            Self::Nested(file) => file.read(buffer),
-        }
-    }
-}
-
-impl<R: Seek> Seek for Source<R> {
-    fn seek(&mut self, position: SeekFrom) -> io::Result<u64> {
-        match self {
-            Self::Given(file) => file.seek(position),
-            Self::Nested(file) => file.seek(position),
-        }
     }
 }
 

@@ -5,8 +5,10 @@
 pub struct Limits {
     /// Size of the zip itself.
     pub file_bytes: u64,
-    /// Number of members of a zip, and of each zip in it.
+    /// Number of members of one zip.
     pub members: usize,
+    /// Number of members of all zips inside a zip, together.
+    pub nested_members: usize,
     /// Size of one member, uncompressed.
     pub member_bytes: u64,
     /// Size of all members that are read, uncompressed. The zips inside a zip have as much once more, together.
@@ -27,6 +29,7 @@ pub struct Limits {
 pub const LIMITS: Limits = Limits {
     file_bytes: 64 << 20,
     members: 512,
+    nested_members: 2048,
     member_bytes: 48 << 20,
     total_bytes: 64 << 20,
     text_bytes: 4 << 20,

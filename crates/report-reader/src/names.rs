@@ -82,6 +82,11 @@ pub(crate) fn canonical(name: &str) -> &str {
     known.copied().unwrap_or(name)
 }
 
+/// True if this is the name of a file that the judge knows, at the top of its report.
+pub(crate) fn is_canonical(name: &str) -> bool {
+    KNOWN.contains(&name)
+}
+
 /// True if the judge knows a file of this name.
 pub(crate) fn is_known(path: &str) -> bool {
     KNOWN

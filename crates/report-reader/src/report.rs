@@ -106,7 +106,8 @@ impl ReportFiles {
         let mut members = serde_json::Map::new();
         for (name, Content { bytes, text }) in self.members {
             let mut entry = json!({"bytes": bytes});
-            let is_json = is_json(&name);
+            // Other files of JSON may have been put next to the client's: a log of one object a line is no fault of the client.
+            let is_json = is_json(&name) && names::is_canonical(&name);
             match text {
                 None if is_json => {
                     return Err(ReadError::Invalid(format!("{} is not text", quoted(&name))));
@@ -150,7 +151,7 @@ fn json_member(name: &str, text: &str, budget: &mut Budget) -> Result<Value, Rea
     bounded_json::parse(text::json_part(text).as_bytes(), budget).map_err(|error| {
         let message = format!("{shown} cannot be read as JSON: {error}");
         match error {
-            ParseError::Syntax(_) => ReadError::Invalid(message),
+            ParseError::Syntax(_) | ParseError::TextBehind => ReadError::Invalid(message),
             ParseError::TooMuch | ParseError::TooDeep | ParseError::DuplicateKey(_) => {
                 ReadError::Refused(message)
             }
@@ -171,6 +172,9 @@ pub fn bare_metrics(bytes: Vec<u8>, budget: &mut Budget) -> Result<Value, ReadEr
         return refused("this is HTML: the download page, not the report");
     }
     let json = text::json_part(&text);
+    if text::is_base64_zip(json) {
+        return refused("this is a zip in Base64, as in a mail's source: save the attachment, and give that");
+    }
     if !json.starts_with(['{', '[']) {
         return refused(
             "this is text, neither a zip nor JSON: give the report's zip, or its runtime-metrics.json",
@@ -178,6 +182,11 @@ pub fn bare_metrics(bytes: Vec<u8>, budget: &mut Budget) -> Result<Value, ReadEr
     }
     let value = match bounded_json::parse(json.as_bytes(), budget) {
         Ok(value) => value,
+        Err(ParseError::TextBehind) => {
+            return refused(
+                "text follows the JSON, such as a mail's footer: give the file as the client wrote it",
+            );
+        }
         Err(ParseError::Syntax(error)) if !error.is_eof() && text::mentions_metrics(json) => {
             return Err(ReadError::Invalid(format!("it cannot be read as JSON: {error}")));
         }

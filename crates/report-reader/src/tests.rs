@@ -12,6 +12,7 @@ use crate::{Archive, Limits, METRICS, ReadError, ReportFiles};
 const SMALL: Limits = Limits {
     file_bytes: 8 << 20,
     members: 4,
+    nested_members: 6,
     member_bytes: 3 << 20,
     total_bytes: 4 << 20,
     text_bytes: 1 << 20,
@@ -216,6 +217,7 @@ fn files_that_are_not_zips_or_exceed_a_limit_are_refused() {
         .collect();
     let locator = [b"PK\x06\x07".as_slice(), &[0; 16], &good[good.len() - 22..]].concat();
     let beside = |name: &str, content: &[u8]| zipped(&[(METRICS, b"{}"), (name, content)]);
+    let four = zipped(&[("1", b""), ("2", b""), ("3", b""), ("4", b"")]);
     let long_name = "n".repeat(60_000);
     let long_names: Vec<String> = (0..4).map(|n| format!("{long_name}{n}")).collect();
     let long_names: Vec<(&str, &[u8])> = long_names
@@ -258,6 +260,10 @@ fn files_that_are_not_zips_or_exceed_a_limit_are_refused() {
         (
             zipped(&[("bad.zip", &patched(zipped(&[("ok/ok", b"")]), b"ok/ok", b"../ok"))]),
             "\"bad.zip\": path traversal",
+        ),
+        (
+            zipped(&[("a.zip", &four), ("b.zip", &four)]),
+            "\"b.zip\": more than 6 members in the zips inside",
         ),
         (
             zipped(&[("bad.zip", b"PK\x03\x04")]),
@@ -357,6 +363,7 @@ fn the_client_is_at_fault_for_what_it_wrote_and_the_file_for_the_rest() {
             true,
             "has no runtime-metrics.json",
         ),
+        (vec![(METRICS, b"{} {}")], true, "text follows the JSON"),
         (
             vec![(METRICS, b"{}".as_slice()), ("session.json", b"nope")],
             true,
@@ -374,6 +381,40 @@ fn the_client_is_at_fault_for_what_it_wrote_and_the_file_for_the_rest() {
         assert!(error.to_string().contains(reason), "{error}");
         assert_eq!(error.is_clients_fault(), is_clients_fault, "{error}");
     }
+}
+
+#[test]
+fn other_files_of_json_next_to_the_reports_need_not_be_json() {
+    let zip = zipped(&[
+        (METRICS, b"{}"),
+        ("log.json", b"{\"n\": 1}\n{\"n\": 2}\n"),
+        ("x.json", b"\xff"),
+    ]);
+    let found = read(&zip).expect("read");
+    assert_eq!(
+        found[0].1,
+        json!({
+            METRICS: {"bytes": 2},
+            "log.json": {"bytes": 18, "text": "{\"n\": 1}\n{\"n\": 2}\n"},
+            "x.json": {"bytes": 1},
+        })
+    );
+}
+
+#[test]
+fn names_are_read_as_utf_8_where_they_are_utf_8() {
+    let utf8 = zipped(&[("Zoë/runtime-metrics.json", b"{}")]);
+    let mut unflagged = utf8.clone();
+    let directory = memchr::memmem::find(&utf8, b"PK\x01\x02").expect("a directory");
+    (unflagged[7], unflagged[directory + 9]) = (0, 0);
+    assert_ne!(utf8, unflagged);
+    assert_eq!(
+        (names(&utf8), names(&unflagged)),
+        (vec!["Zoë".into()], vec!["Zoë".into()])
+    );
+    // Code page 437 has a letter for every byte; what they are in Shift-JIS, nothing says.
+    let shift_jis = patched(unflagged, "Zoë".as_bytes(), b"\x95\x5c\x95\xf1");
+    assert_eq!(names(&shift_jis), ["ò/ò±"]);
 }
 
 #[test]

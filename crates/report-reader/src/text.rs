@@ -66,6 +66,11 @@ pub fn is_html(text: &str) -> bool {
     start.starts_with("<!doctype html") || start.starts_with("<html") || start.starts_with("<head")
 }
 
+/// True if a text is a zip as a mail carries it. A zip begins with `PK\x03\x04`.
+pub(crate) fn is_base64_zip(text: &str) -> bool {
+    text.starts_with("UEsDB")
+}
+
 /// The keys of a runtime-metrics.json.
 const METRICS_KEYS: &[&str] = &["process", "threads", "platform", "available", "sample_window_ms"];
 
@@ -102,6 +107,12 @@ pub fn is_text(start: &[u8]) -> bool {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [1..=0x7f, 0, ..] | [0, 1..=0x7f, ..] => true,
         _ => std::str::from_utf8(start).map_or_else(|error| error.error_len().is_none(), |_| true),
     }
+}
+
+/// True if a file begins as JSON does, whatever encoding the rest is in.
+#[must_use]
+pub fn begins_as_json(start: &[u8]) -> bool {
+    start.trim_ascii_start().starts_with(b"{")
 }
 
 /// What a file is that is neither a zip nor text, by its first bytes.

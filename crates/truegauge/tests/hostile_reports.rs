@@ -82,6 +82,12 @@ const UNREADABLE: &[Input] = &[
     ),
     input("nested bombs", nested_bombs, 2, "there is no report in it"),
     input("many large zips in a zip", large_zips, 2, "at most"),
+    input(
+        "many zips of long names in a zip",
+        zips_of_long_names,
+        2,
+        "51 reports in one zip",
+    ),
     input("an absolute name", || named("/etc/passwd"), 2, "path traversal"),
     input(
         "a name that climbs",
@@ -257,6 +263,20 @@ fn large_zips() -> Vec<u8> {
         .iter()
         .zip(&inner)
         .map(|(name, zip)| (*name, zip.as_slice()))
+        .collect();
+    zipped(&members)
+}
+
+/// The directory of each zip inside takes megabytes once it is read, and next to nothing in the zip.
+fn zips_of_long_names() -> Vec<u8> {
+    let names: Vec<String> = (0..500).map(|n| format!("{n:0960}")).collect();
+    let mut members = vec![(METRICS, b"{}".as_slice())];
+    members.extend(names.iter().map(|name| (name.as_str(), b"".as_slice())));
+    let inner = zipped(&members);
+    let names: Vec<String> = (0..51).map(|n| format!("{n}.zip")).collect();
+    let members: Vec<(&str, &[u8])> = names
+        .iter()
+        .map(|name| (name.as_str(), inner.as_slice()))
         .collect();
     zipped(&members)
 }
