@@ -168,10 +168,11 @@ impl<R: Read + Seek> Zip<R> {
         let bytes = file.seek(SeekFrom::End(0))?;
         let most = limits.file_bytes;
         ensure!(bytes <= most, "{bytes} bytes, at most {most} are read");
-        end_record::check(&mut file, limits.members)?;
         file.rewind()?;
-        let mut start = [0; 4];
-        let read = file.read(&mut start)?;
+        let mut start = Vec::new();
+        file.by_ref().take(4).read_to_end(&mut start)?;
+        end_record::check(&mut file, &start, limits.members)?;
+        file.rewind()?;
         let meter = Rc::new(Cell::new(limits.directory_bytes));
         let metered = Metered {
             file,
@@ -185,7 +186,7 @@ impl<R: Read + Seek> Zip<R> {
         );
         let archive = archive.map_err(ReadError::NotAZip)?;
         ensure!(
-            archive.offset() == 0 || !end_record::begins_as_zip(&start[..read]),
+            archive.offset() == 0 || !end_record::begins_as_zip(&start),
             "not a whole zip: its end is that of a zip inside it; was the download cut off?"
         );
         // The library keeps the last of several members with one name.

@@ -14,6 +14,8 @@ const ZIP64_LOCATOR_BYTES: usize = 20;
 const ZIP64_END: &[u8] = b"PK\x06\x06";
 const ZIP64_END_BYTES: usize = 56;
 const LOCAL_HEADER: &[u8] = b"PK\x03\x04";
+/// The first part of a zip that was split begins with it.
+const SPLIT: &[u8] = b"PK\x07\x08";
 
 /// The library searches this far from the end of the file: the end record, the longest comment, and as many bytes behind it.
 const TAIL_BYTES: u64 = 128 << 10;
@@ -22,7 +24,13 @@ const TAIL_BYTES: u64 = 128 << 10;
 ///
 /// Bytes behind the end record are allowed, as `unzip` allows them (a newline, a mail's footer), unless they belong to another zip:
 /// then the file is the first part of a zip that holds a zip.
-pub(crate) fn check(file: &mut (impl Read + Seek), max_members: usize) -> Result<(), ReadError> {
+pub(crate) fn check(
+    file: &mut (impl Read + Seek),
+    start: &[u8],
+    max_members: usize,
+) -> Result<(), ReadError> {
+    let one_part = "it is one part of a zip that was split: join the parts, and give the whole";
+    ensure!(start != SPLIT, "{one_part}");
     let file_bytes = file.seek(SeekFrom::End(0))?;
     let tail_start = file.seek(SeekFrom::Start(file_bytes.saturating_sub(TAIL_BYTES)))?;
     let mut tail = Vec::new();
@@ -48,6 +56,11 @@ pub(crate) fn check(file: &mut (impl Read + Seek), max_members: usize) -> Result
             "not a whole zip: it has no end record; was the download cut off?".to_owned(),
         ));
     };
+    // 0xffff says: see the zip64 end record.
+    ensure!(
+        matches!(u16::from_le_bytes([tail[at + 4], tail[at + 5]]), 0 | 0xffff),
+        "{one_part}"
+    );
     let comment_bytes = usize::from(u16::from_le_bytes([tail[at + 20], tail[at + 21]]));
     let behind = tail.get(at + END_BYTES + comment_bytes..).unwrap_or_default();
     let is_part_of_a_zip = [b"PK\x01\x02", LOCAL_HEADER, END]

@@ -37,12 +37,12 @@ pub(crate) fn normalized(name: &str) -> Result<Option<String>, ReadError> {
         "a member's name has {} bytes, at most {MAX_NAME_BYTES} are read",
         name.len()
     );
-    let bytes = name.as_bytes();
-    let has_drive = bytes.get(1) == Some(&b':') && bytes[0].is_ascii_alphabetic();
     let parts: Vec<&str> = name
         .split(['/', '\\'])
         .filter(|part| !matches!(*part, "" | "."))
         .collect();
+    let first = parts.first().map_or(b"".as_slice(), |part| part.as_bytes());
+    let has_drive = matches!(first, [letter, b':', ..] if letter.is_ascii_alphabetic());
     ensure!(
         !name.starts_with(['/', '\\']) && !has_drive && !parts.contains(&".."),
         "path traversal: a member's name is {}",
@@ -136,6 +136,7 @@ mod tests {
             "\\windows",
             "C:\\x",
             "c:x",
+            ".\\c:",
             "..",
             "a/../b",
             "a\\..\\b",

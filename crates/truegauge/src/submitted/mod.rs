@@ -58,12 +58,19 @@ pub(crate) fn read_all(paths: &[PathBuf]) -> Result<(Vec<SubmittedReport>, Vec<R
         } in read::reports(path, &mut budget)?
         {
             let label = format!("report{}", reports.len() + 1);
-            let report = SubmittedReport::new(label, name, metrics, members);
-            match reports.iter().find(|known| known.is_same(&report)) {
-                Some(known) => repeats.push(Repeat {
-                    name: report.name,
-                    of: known.label.clone(),
-                }),
+            let mut report = SubmittedReport::new(label, name, metrics, members);
+            match reports.iter_mut().find(|known| known.is_same(&report)) {
+                Some(known) => {
+                    // The one with the other files tells more.
+                    if known.is_bare() && !report.is_bare() {
+                        std::mem::swap(known, &mut report);
+                        std::mem::swap(&mut known.label, &mut report.label);
+                    }
+                    repeats.push(Repeat {
+                        name: report.name,
+                        of: known.label.clone(),
+                    });
+                }
                 None => reports.push(report),
             }
             ensure!(
@@ -87,10 +94,14 @@ impl SubmittedReport {
         }
     }
 
-    /// True if the other one is the same report: its figures, down to the last digit, and its other files.
+    /// True if the other one is the same report: its figures, down to the last digit, and its other files, if both have some.
     fn is_same(&self, other: &Self) -> bool {
-        let is_bare = |report: &Self| report.origin.report_type == ReportType::Bare;
-        self.metrics == other.metrics && (self.members == other.members || is_bare(other))
+        self.metrics == other.metrics && (self.members == other.members || self.is_bare() || other.is_bare())
+    }
+
+    /// True for a runtime-metrics.json by itself.
+    fn is_bare(&self) -> bool {
+        self.origin.report_type == ReportType::Bare
     }
 
     /// True if there are figures that a check can judge.

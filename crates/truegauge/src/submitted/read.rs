@@ -1,5 +1,6 @@
 //! Opens what a path names: a zip of one report or more, a directory, a runtime-metrics.json, or one of the files on standard input.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{IsTerminal, Read, Seek, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -11,6 +12,7 @@ use report_reader::{Archive, LIMITS, ReadError, ReportFiles, bare_metrics, is_me
 use rustix::fs::OFlags;
 use serde_json::Value;
 
+use super::MAX_REPORTS;
 use crate::error::RunError;
 
 /// A report as it was read.
@@ -81,7 +83,7 @@ fn from_file(mut file: File, name: &str, budget: &mut Budget) -> Result<Vec<Foun
     if let Some(format) = text::other_format(&start) {
         bail!("this is {format}, not a zip: unpack it, and give the report's zip");
     }
-    if text::is_text(&start) {
+    if text::is_text(&start) || text::begins_as_json(&start) {
         let limit = LIMITS.text_bytes;
         let mut bytes = Vec::new();
         (&file).take(limit as u64 + 1).read_to_end(&mut bytes)?;
@@ -95,16 +97,41 @@ fn from_file(mut file: File, name: &str, budget: &mut Budget) -> Result<Vec<Foun
                 members: None,
             }]);
         }
+        ensure!(
+            !text::begins_as_json(&start),
+            "this is JSON in an encoding that is neither UTF-8 nor UTF-16: save it in UTF-8, or give the report's zip"
+        );
         file.rewind()?;
     }
     from_zip(file, name, budget)
 }
 
+/// A zip that holds no report; next to reports in a directory, it may be anything.
+#[derive(Debug)]
+struct NoReport {
+    members: String,
+}
+
+impl fmt::Display for NoReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let members = &self.members;
+        write!(
+            f,
+            "there is no report in it, for it has no runtime-metrics.json (it holds {members})"
+        )
+    }
+}
+
+impl std::error::Error for NoReport {}
+
 fn from_zip(file: File, name: &str, budget: &mut Budget) -> Result<Vec<Found>> {
     let mut archive = Archive::open(file, LIMITS).map_err(RunError::of_submitted_report)?;
     if archive.is_empty() {
-        let members = archive.shown_members();
-        bail!("there is no report in it, for it has no runtime-metrics.json (it holds {members})");
+        let members = match archive.shown_members() {
+            none if none.is_empty() => "nothing".to_owned(),
+            shown => shown,
+        };
+        bail!(NoReport { members });
     }
     let mut found = Vec::new();
     for report in 0..archive.len() {
@@ -137,30 +164,38 @@ fn from_dir(dir: &Path, budget: &mut Budget) -> Result<Vec<Found>> {
         return Ok(vec![judgeable(files, dir.display().to_string(), budget)?]);
     }
     let mut found = Vec::new();
+    let mut no_report = None;
     for path in entries(dir)? {
+        let name = path.display().to_string();
         let kind = fs::symlink_metadata(&path)?.file_type();
-        let is_zip = || {
-            path.extension()
-                .is_some_and(|extension| extension.eq_ignore_ascii_case("zip"))
-        };
-        if kind.is_file() && is_zip() {
-            found.extend(
-                from_file(opened(&path)?, &path.display().to_string(), budget)
-                    .with_context(|| path.display().to_string())?,
-            );
+        let is_zip = path
+            .extension()
+            .is_some_and(|extension| extension.eq_ignore_ascii_case("zip"));
+        if kind.is_file() && is_zip {
+            match opened(&path).and_then(|file| from_file(file, &name, budget)) {
+                Ok(reports) => found.extend(reports),
+                Err(error) if error.is::<NoReport>() => no_report = Some(error.context(name)),
+                Err(error) => return Err(error.context(name)),
+            }
         } else if kind.is_dir() && is_report_dir(&path)? {
             let files = ReportFiles::read_dir(&path, &LIMITS);
-            found.push(
-                judgeable(files, path.display().to_string(), budget)
-                    .with_context(|| path.display().to_string())?,
+            found.push(judgeable(files, name.clone(), budget).context(name)?);
+        }
+        ensure!(
+            found.len() <= MAX_REPORTS,
+            "more than {MAX_REPORTS} reports: judge them in several runs"
+        );
+    }
+    match no_report {
+        Some(error) if found.is_empty() => Err(error),
+        _ => {
+            ensure!(
+                !found.is_empty(),
+                "it is a directory without a report: it holds neither a runtime-metrics.json nor a zip"
             );
+            Ok(found)
         }
     }
-    ensure!(
-        !found.is_empty(),
-        "it is a directory without a report: it holds neither a runtime-metrics.json nor a zip"
-    );
-    Ok(found)
 }
 
 fn is_report_dir(dir: &Path) -> Result<bool> {
