@@ -98,6 +98,25 @@ pub(crate) fn run(command: &mut Command, input: Option<&[u8]>, env: &[(&str, &Os
     }
 }
 
+/// A directory, and files in it.
+pub(crate) struct Desk(tempfile::TempDir);
+
+impl Desk {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().expect("a directory"))
+    }
+
+    pub(crate) fn put(&self, name: &str, content: &[u8]) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, content).expect("written");
+        path
+    }
+}
+
+pub(crate) fn judge(paths: &[&Path]) -> Sent {
+    verify_report(paths.iter().map(|path| path.as_os_str()), None)
+}
+
 pub(crate) fn check<'a>(results: &'a Value, id: &str) -> &'a Value {
     let checks = results["checks"].as_array().expect("checks");
     checks.iter().find(|row| row["check"] == id).expect(id)
