@@ -51,7 +51,6 @@ impl<R: Read + Seek> Archive<R> {
             left: [limits.total_bytes; 2],
             members_left: limits.nested_members,
         };
-        archive.bound_reports()?;
         for (path, index) in archive.outer.nested(&archive.reports) {
             archive
                 .open_nested(&path, index)
@@ -196,13 +195,9 @@ impl<R: Read + Seek> Zip<R> {
             let entry = archive
                 .by_index_data(index)
                 .map_err(|error| ReadError::damaged(&index.to_string(), error))?;
-            // macOS writes UTF-8, and does not say so. The library reads code page 437 then.
-            let name = match std::str::from_utf8(entry.name_raw()) {
-                Ok(name) => name.into(),
-                Err(_) => entry
-                    .name()
-                    .unwrap_or_else(|_| String::from_utf8_lossy(entry.name_raw())),
-            };
+            let name = entry
+                .name()
+                .unwrap_or_else(|_| String::from_utf8_lossy(entry.name_raw()));
             let Some(path) = names::normalized(&name)?.filter(|_| !entry.is_dir()) else {
                 continue;
             };

@@ -22,7 +22,7 @@ pub enum ParseError {
     #[error("the key {} occurs twice in one object", crate::error::quoted(.0))]
     DuplicateKey(String),
     /// A whole value is there, and more than blanks behind it.
-    #[error("text follows the JSON (trailing characters)")]
+    #[error("text follows the JSON, such as a mail's footer (trailing characters)")]
     TextBehind,
     /// It is not JSON.
     #[error(transparent)]

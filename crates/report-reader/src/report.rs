@@ -182,11 +182,6 @@ pub fn bare_metrics(bytes: Vec<u8>, budget: &mut Budget) -> Result<Value, ReadEr
     }
     let value = match bounded_json::parse(json.as_bytes(), budget) {
         Ok(value) => value,
-        Err(ParseError::TextBehind) => {
-            return refused(
-                "text follows the JSON, such as a mail's footer: give the file as the client wrote it",
-            );
-        }
         Err(ParseError::Syntax(error)) if !error.is_eof() && text::mentions_metrics(json) => {
             return Err(ReadError::Invalid(format!("it cannot be read as JSON: {error}")));
         }
