@@ -69,6 +69,11 @@ fn json() -> Seeds {
         ("a-text-too-much", b"[] []".to_vec()),
         ("no-utf8", b"\"\xff\xfe\"".to_vec()),
         ("cut-off", br#"{"a":[true,nul"#.to_vec()),
+        (
+            "code-fence",
+            b"It froze:\n```json\n{\"platform\": \"linux\"}\n```\n".to_vec(),
+        ),
+        ("utf-16", b"\xff\xfe{\0\"\0a\0\"\0:\x001\0}\0".to_vec()),
     ]
 }
 
@@ -174,6 +179,22 @@ fn reports() -> Seeds {
         (
             "zip-in-a-zip",
             zipped(Stored, &[(name, b"{}"), ("inner.zip", &minimal)]),
+        ),
+        (
+            "zips-alone-in-a-zip",
+            zipped(Stored, &[("a/one.zip", &minimal), ("two.ZIP", &pair)]),
+        ),
+        (
+            "reports-in-folders",
+            zipped(
+                Stored,
+                &[
+                    ("a/", b""),
+                    ("a/runtime-metrics.json", b"{}"),
+                    ("b\\RUNTIME-METRICS.JSON", b"\xff\xfe{\0}\0"),
+                    ("__MACOSX/a/._x", b"\0"),
+                ],
+            ),
         ),
     ]
 }

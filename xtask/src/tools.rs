@@ -78,6 +78,54 @@ pub(crate) const TOOLS: &[Tool] = &[
             homebrew: "libxml2",
         },
     },
+    Tool {
+        name: "zip",
+        purpose: "the tests of reports as people send them: zips of Info-ZIP",
+        probe: &["sh", "-c", "zip --version | sed -n 2p"],
+        origin: Origin::System {
+            debian: "zip",
+            homebrew: "zip",
+        },
+    },
+    Tool {
+        name: "unzip",
+        purpose: "the tests of reports as people send them: directories",
+        probe: &["unzip", "-v"],
+        origin: Origin::System {
+            debian: "unzip",
+            homebrew: "unzip",
+        },
+    },
+    Tool {
+        name: "bsdtar",
+        purpose: "the tests of reports as people send them: zips of libarchive",
+        probe: &["bsdtar", "--version"],
+        origin: Origin::System {
+            debian: "libarchive-tools",
+            homebrew: "libarchive",
+        },
+    },
+    #[cfg(not(target_os = "macos"))]
+    Tool {
+        name: "7z",
+        purpose: "the tests of reports as people send them: zips of 7-Zip",
+        probe: &["sh", "-c", "7z i | grep 7-Zip"],
+        origin: Origin::System {
+            debian: "p7zip-full",
+            homebrew: "sevenzip",
+        },
+    },
+    // Java's jar needs Java; this one is 180 kB.
+    #[cfg(not(target_os = "macos"))]
+    Tool {
+        name: "jar",
+        purpose: "the tests of reports as people send them: zips of jar",
+        probe: &["sh", "-c", "command -v jar || command -v fastjar"],
+        origin: Origin::System {
+            debian: "fastjar",
+            homebrew: "openjdk",
+        },
+    },
     // Ubuntu's package of this name is a stub; its CI images bring Chrome.
     Tool {
         name: "chromium",

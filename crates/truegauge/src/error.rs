@@ -3,7 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use report_reader::Faulty;
+use report_reader::{OpenError, ReadError};
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,10 +60,28 @@ impl fmt::Display for RunError {
 
 impl std::error::Error for RunError {}
 
-/// A report that is at fault is the client's fault.
-impl From<Faulty> for RunError {
-    fn from(fault: Faulty) -> Self {
-        Self::Client(fault.to_string())
+impl RunError {
+    /// The error of a run whose client has just filed the report: whatever is wrong with it, the client wrote it so.
+    pub(crate) fn of_filed_report(error: impl Into<anyhow::Error>) -> Self {
+        let error: anyhow::Error = error.into();
+        let is_io = |error: &ReadError| matches!(error, ReadError::Io(_));
+        let cannot_be_opened = error
+            .downcast_ref::<OpenError>()
+            .is_some_and(|open| is_io(&open.source));
+        if cannot_be_opened || error.downcast_ref().is_some_and(is_io) {
+            Self::Environment(format!("{error:#}"))
+        } else {
+            Self::Client(format!("{error:#}"))
+        }
+    }
+
+    /// The error of a report that was submitted: the client is at fault for what it must have written so.
+    pub(crate) fn of_submitted_report(error: ReadError) -> anyhow::Error {
+        if error.is_clients_fault() {
+            Self::Client(format!("{:#}", anyhow::Error::from(error))).into()
+        } else {
+            error.into()
+        }
     }
 }
 

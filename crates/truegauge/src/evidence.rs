@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use report_reader::ReportZip;
+use report_reader::ReportFiles;
 use report_reader::bounded_json::Budget;
 use serde_json::{Value, json};
 
@@ -111,10 +111,10 @@ impl Report {
         let kept = dir.join(format!("{label}.zip"));
         std::fs::rename(&filed.path, &kept)
             .with_context(|| format!("cannot keep {}", filed.path.display()))?;
-        let report = ReportZip::open(&kept)?;
+        let report = ReportFiles::open(&kept).map_err(RunError::of_filed_report)?;
         let (metrics, members) = report
             .into_evidence(&mut Budget::default())
-            .map_err(RunError::from)?;
+            .map_err(RunError::of_filed_report)?;
         Ok(Self {
             label,
             filed,

@@ -3,7 +3,6 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use checks::{Outcome, Row, Suite, Tally};
 use jiff::Timestamp;
-use report_reader::bounded_json::Budget;
 use serde_json::{Value, json};
 
 use crate::environment::Environment;
@@ -14,7 +13,7 @@ use crate::output::files::RunDir;
 use crate::output::format::escaped;
 use crate::output::{self, table};
 use crate::results::{self, Results};
-use crate::submitted::{self, SubmittedReport};
+use crate::submitted::{self, Repeat, SubmittedReport};
 use crate::thresholds::ThresholdArgs;
 
 /// Judge reports that somebody sent, of any platform: what a report alone can answer.
@@ -22,11 +21,12 @@ use crate::thresholds::ThresholdArgs;
 /// What only an observer beside the process could have judged is SKIPPED, with the reason; so is what a report of its kind
 /// cannot be asked. Reports of one session are compared with each other, by their own stamps.
 ///
-/// Knows the zips of this workspace's client and all five kinds of ryll's, and a runtime-metrics.json by itself. Exit
-/// codes: 0 everything that could be judged passed, 1 something did not, or the report is no report, 2 it cannot be read.
+/// Knows the zips of this workspace's client and all five kinds of ryll's, and a runtime-metrics.json by itself. Reports are found
+/// in folders of a zip, in zips inside a zip, and in a directory. Exit codes: 0 everything that could be judged passed, 1 a check
+/// failed or the client wrote a report that is not one, 2 the file is not a report or cannot be read, 3 a report has no figures.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Zips, or files of JSON; `-` is standard input.
+    /// Zips, directories, or files of JSON; `-` is standard input.
     #[arg(required = true, value_name = "REPORT")]
     reports: Vec<PathBuf>,
     /// Also write results.json, junit.xml, summary.md and report.html to a directory of their own in this one.
@@ -39,16 +39,8 @@ pub(crate) struct Args {
     thresholds: ThresholdArgs,
 }
 
-/// More are a heap, not a mail.
-const MAX_REPORTS: usize = 50;
-
 pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
     let started_at = Timestamp::now();
-    anyhow::ensure!(
-        args.reports.len() <= MAX_REPORTS,
-        "{} reports, at most {MAX_REPORTS} are judged at once",
-        args.reports.len()
-    );
     let from_stdin = args.reports.iter().filter(|path| *path == Path::new("-")).count();
     anyhow::ensure!(
         from_stdin <= 1,
@@ -58,11 +50,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
         Some(dir) => Suite::from_dir(dir)?,
         None => Suite::embedded()?,
     };
-    let mut budget = Budget::default();
-    let reports = (1..).zip(&args.reports);
-    let reports = reports
-        .map(|(number, path)| SubmittedReport::read(path, format!("report{number}"), &mut budget))
-        .collect::<Result<Vec<_>>>()?;
+    let (reports, repeats) = submitted::read_all(&args.reports)?;
     for report in &reports {
         invocation.result(&format!(
             "{}: {}, {}",
@@ -71,6 +59,17 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
             report.origin
         ));
     }
+    for Repeat { name, of } in &repeats {
+        invocation.result(&format!(
+            "{of} again: {} is the same report, which is judged once",
+            escaped(name)
+        ));
+    }
+    let without_figures: Vec<String> = reports
+        .iter()
+        .filter(|report| !report.has_figures())
+        .map(|report| report.label.clone())
+        .collect();
     let environment = environment(&reports);
     let judged = submitted::sessions(reports)
         .iter()
@@ -79,6 +78,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
     let mut results = results(
         judged,
         args.assertions.as_deref(),
+        &without_figures,
         environment,
         invocation,
         started_at,
@@ -95,7 +95,8 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
         Ok(None) => output::emit(&results, Ok(()), &*invocation.reporter),
         Err(error) => output::emit(&results, Err(error), &*invocation.reporter),
     };
-    let (exit, last_line) = outputs.conclude(exit(&results.checks), &results.sentence);
+    let judged = exit(&results.checks, &without_figures);
+    let (exit, last_line) = outputs.conclude(judged, &results.sentence);
     invocation.result(&last_line);
     Ok(exit)
 }
@@ -138,6 +139,7 @@ fn environment(reports: &[SubmittedReport]) -> Environment {
 fn results(
     judged: Vec<Judged>,
     assertions: Option<&Path>,
+    without_figures: &[String],
     environment: Environment,
     invocation: &Invocation,
     started_at: Timestamp,
@@ -156,22 +158,23 @@ fn results(
             }
         }
     }
-    results.verdict = exit(&results.checks).into();
-    results.sentence = sentence(&results) + &results::judged_by(assertions);
+    results.verdict = exit(&results.checks, without_figures).into();
+    results.sentence = sentence(&results, without_figures) + &results::judged_by(assertions);
     results
 }
 
-/// What could not be judged from a report does not count against it; one of which nothing could be judged has not passed.
-fn exit(rows: &[Row]) -> Exit {
+/// A skipped check does not count against a report. A report without figures has not passed, whatever else was judged of it.
+fn exit(rows: &[Row], without_figures: &[String]) -> Exit {
     let judged = rows.iter().filter(|row| row.outcome() != Outcome::Inconclusive);
     match judged.collect::<Tally>().outcome() {
+        Outcome::Pass if !without_figures.is_empty() => Exit::Inconclusive,
         Outcome::Pass => Exit::Pass,
         Outcome::Fail => Exit::Fail,
         Outcome::Inconclusive => Exit::Inconclusive,
     }
 }
 
-fn sentence(results: &Results) -> String {
+fn sentence(results: &Results, without_figures: &[String]) -> String {
     let Tally {
         passed,
         failed,
@@ -179,8 +182,12 @@ fn sentence(results: &Results) -> String {
         ..
     } = results.tally();
     let judged = passed + failed;
+    let no_figures = match without_figures {
+        [] => String::new(),
+        labels => format!("; no figures in {}", labels.join(", ")),
+    };
     format!(
-        "{}: {judged} judged, {failed} failed, {skipped} not judgeable from a zip",
+        "{}: {judged} judged, {failed} failed, {skipped} not judgeable from a zip{no_figures}",
         results.verdict
     )
 }

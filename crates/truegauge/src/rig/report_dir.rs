@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use report_reader::ReportZip;
+use report_reader::ReportFiles;
 
 use super::events::Events;
 use crate::error::RunError;
@@ -110,7 +110,7 @@ fn only_one<'a>(mut zips: impl Iterator<Item = &'a PathBuf>) -> Result<(), RunEr
 fn await_whole(path: &Path, events: &mut Events) -> Result<()> {
     let deadline = Instant::now() + WRITE_TIMEOUT;
     loop {
-        match ReportZip::open(path) {
+        match ReportFiles::open(path) {
             Ok(_) => return Ok(()),
             Err(error) if Instant::now() > deadline => {
                 let error = anyhow::Error::from(error);
@@ -165,7 +165,7 @@ mod tests {
             .expect("a report");
         writer.join().expect("done");
         assert_eq!(filed.path, new);
-        assert!(ReportZip::open(&filed.path).is_ok());
+        assert!(ReportFiles::open(&filed.path).is_ok());
 
         std::fs::write(dir.path().join("x-second.zip"), "").expect("written");
         let error = folder

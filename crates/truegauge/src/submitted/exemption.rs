@@ -1,42 +1,63 @@
 //! What a report of a kind cannot be asked, and why: a check that fails for such a reason is skipped, and says so.
 
 use super::SubmittedReport;
-use super::origin::{Client, Occasion};
+use super::origin::{Client, ReportType};
 
-/// One excuse; adding one is one entry in [`EXCUSES`].
-struct Excuse {
+/// One exemption; adding one is one entry in [`EXEMPTIONS`].
+struct Exemption {
     /// Ids without the report's label, or the beginnings of some.
     checks: &'static [&'static str],
     applies: fn(&SubmittedReport) -> bool,
     reason: &'static str,
 }
 
-const EXCUSES: &[Excuse] = &[
-    Excuse {
+const EXEMPTIONS: &[Exemption] = &[
+    Exemption {
         checks: &["3.window."],
         // Ours has to tell it.
         applies: |sent| sent.origin.client != Client::Ours && sent.metadata()["window"].is_null(),
         reason: "the report does not tell its window",
     },
-    Excuse {
+    Exemption {
         checks: &["6.ascending"],
         applies: |sent| sent.origin.client == Client::Ryll && sent.platform() == "linux",
         reason: "on Linux ryll lists threads by their CPU, not by tid",
     },
-    Excuse {
+    Exemption {
         checks: &["6.session."],
-        applies: |sent| sent.origin.occasion == Occasion::Bare,
+        applies: |sent| sent.origin.report_type == ReportType::Bare,
         reason: "a runtime-metrics.json by itself tells nothing of the session",
     },
-    Excuse {
-        checks: &["6.session.connected", "6.session.surface"],
-        applies: |sent| {
-            use Occasion::{Disconnect, Notification, Pedantic};
-            matches!(sent.origin.occasion, Pedantic | Disconnect | Notification)
-        },
-        reason: "such a report may be filed before the session is up, after it was lost, or without a window",
+    Exemption {
+        checks: &["6.session.connected"],
+        applies: |sent| sent.origin.client == Client::Unknown && sent.session()["connected"].is_null(),
+        reason: "the report does not say whether its session is up",
     },
-    Excuse {
+    Exemption {
+        checks: &["6.session.surface"],
+        applies: |sent| sent.origin.client == Client::Unknown && sent.session()["surfaces"].is_null(),
+        reason: "the report does not list surfaces",
+    },
+    Exemption {
+        checks: &["6.session.connected"],
+        // Our disconnect report says that the session is gone: that is checked.
+        applies: |sent| {
+            may_lack_a_session(sent)
+                && (sent.origin.client, sent.origin.report_type) != (Client::Ours, ReportType::Disconnect)
+        },
+        reason: FILED_WITHOUT_A_SESSION,
+    },
+    Exemption {
+        checks: &["6.session.surface"],
+        applies: may_lack_a_session,
+        reason: FILED_WITHOUT_A_SESSION,
+    },
+    Exemption {
+        checks: &["6.session.connected", "6.session.surface"],
+        applies: |sent| sent.session()["connected"] == false,
+        reason: "the report says that its session is gone, and nothing here contradicts it",
+    },
+    Exemption {
         checks: &[
             "1.variant",
             "1.threads",
@@ -52,14 +73,22 @@ const EXCUSES: &[Excuse] = &[
     },
 ];
 
+const FILED_WITHOUT_A_SESSION: &str =
+    "such a report may be filed before the session is up, after it was lost, or without a window";
+
+fn may_lack_a_session(sent: &SubmittedReport) -> bool {
+    use ReportType::{Disconnect, Notification, Pedantic};
+    matches!(sent.origin.report_type, Pedantic | Disconnect | Notification)
+}
+
 /// Reports that ryll files when something has happened cannot wait for a sample.
 fn says_why_it_has_no_figures(sent: &SubmittedReport) -> bool {
     let says_why = sent.metrics["reason"]
         .as_str()
         .is_some_and(|reason| !reason.trim().is_empty());
     matches!(
-        sent.origin.occasion,
-        Occasion::Disconnect | Occasion::Notification
+        sent.origin.report_type,
+        ReportType::Disconnect | ReportType::Notification
     ) && sent.metrics["available"] == false
         && sent.metrics["platform"].is_string()
         && says_why
@@ -69,10 +98,10 @@ fn says_why_it_has_no_figures(sent: &SubmittedReport) -> bool {
 pub(super) fn find(sent: &SubmittedReport, check: &str) -> Option<String> {
     let id: Vec<&str> = check.split('.').filter(|part| *part != sent.label).collect();
     let id = id.join(".");
-    let excuse = EXCUSES.iter().find(|excuse| {
-        (excuse.applies)(sent) && excuse.checks.iter().any(|beginning| id.starts_with(beginning))
+    let exemption = EXEMPTIONS.iter().find(|exemption| {
+        (exemption.applies)(sent) && exemption.checks.iter().any(|beginning| id.starts_with(beginning))
     })?;
-    Some(format!("{} ({})", excuse.reason, sent.origin))
+    Some(format!("{} ({})", exemption.reason, sent.origin))
 }
 
 #[cfg(test)]
@@ -82,7 +111,7 @@ mod tests {
     use super::*;
     use crate::submitted::tests::sent;
 
-    fn excused(metadata: Value, metrics: Value, check: &str) -> bool {
+    fn is_exempt(metadata: Value, metrics: Value, check: &str) -> bool {
         find(&sent("report1", metadata, metrics), check).is_some()
     }
 
@@ -127,7 +156,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                excused(metadata.clone(), metrics.clone(), check),
+                is_exempt(metadata.clone(), metrics.clone(), check),
                 expected,
                 "{check} {metrics}"
             );
@@ -135,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn each_excuse_is_of_its_kind_alone() {
+    fn each_exemption_is_of_its_kind_alone() {
         let ours =
             json!({"client": "headless-client", "platform_os": "linux", "window": {"start_monotonic_ns": 1}});
         let ryll =
@@ -160,7 +189,7 @@ mod tests {
             (ours, "6.session.report1.connected", false),
         ] {
             assert_eq!(
-                excused(metadata.clone(), json!({}), check),
+                is_exempt(metadata.clone(), json!({}), check),
                 expected,
                 "{check} {metadata}"
             );

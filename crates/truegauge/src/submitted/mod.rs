@@ -2,24 +2,24 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`read`] | opens what a path names, whatever that turns out to be |
+//! | [`read`] | opens what a path names: a zip, a directory, a bare runtime-metrics.json |
 //! | [`origin`] | which client wrote it, on what occasion |
 //! | [`session`] | which reports belong together, and when they were taken |
-//! | [`excuse`] | what a report of that kind cannot be asked |
+//! | [`exemption`] | what a report of that kind cannot be asked |
 
 mod exemption;
 mod origin;
 mod read;
 mod session;
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use checks::Row;
 use report_reader::bounded_json::Budget;
 use serde_json::{Value, json};
 
-pub(crate) use self::origin::Origin;
+pub(crate) use self::origin::{Origin, ReportType};
 use self::session::Stamp;
 pub(crate) use self::session::sessions;
 
@@ -35,13 +35,54 @@ pub(crate) struct SubmittedReport {
     members: Value,
 }
 
-impl SubmittedReport {
-    /// Reads what a path names; `-` is standard input.
-    pub(crate) fn read(path: &Path, label: String, budget: &mut Budget) -> Result<Self> {
-        let (metrics, members) = read::report(path, budget)?;
-        Ok(Self::new(label, path.display().to_string(), metrics, members))
-    }
+/// A report that was named again under another name.
+#[derive(Debug)]
+pub(crate) struct Repeat {
+    pub(crate) name: String,
+    /// The report's label.
+    pub(crate) of: String,
+}
 
+/// The most reports that are judged at once.
+const MAX_REPORTS: usize = 50;
+
+/// Reads what the paths name; `-` is standard input. Each report is there once, however often it was sent.
+pub(crate) fn read_all(paths: &[PathBuf]) -> Result<(Vec<SubmittedReport>, Vec<Repeat>)> {
+    let mut budget = Budget::default();
+    let (mut reports, mut repeats) = (Vec::<SubmittedReport>::new(), Vec::new());
+    for path in paths {
+        for read::Found {
+            name,
+            metrics,
+            members,
+        } in read::reports(path, &mut budget)?
+        {
+            let label = format!("report{}", reports.len() + 1);
+            let mut report = SubmittedReport::new(label, name, metrics, members);
+            match reports.iter_mut().find(|known| known.is_same(&report)) {
+                Some(known) => {
+                    // The one with the other files tells more.
+                    if known.is_bare() && !report.is_bare() {
+                        std::mem::swap(known, &mut report);
+                        std::mem::swap(&mut known.label, &mut report.label);
+                    }
+                    repeats.push(Repeat {
+                        name: report.name,
+                        of: known.label.clone(),
+                    });
+                }
+                None => reports.push(report),
+            }
+            ensure!(
+                reports.len() <= MAX_REPORTS,
+                "more than {MAX_REPORTS} reports: judge them in several runs"
+            );
+        }
+    }
+    Ok((reports, repeats))
+}
+
+impl SubmittedReport {
     fn new(label: String, name: String, metrics: Value, members: Option<Value>) -> Self {
         let origin = Origin::of(members.as_ref());
         Self {
@@ -53,8 +94,27 @@ impl SubmittedReport {
         }
     }
 
+    /// True if the other one is the same report: its figures, down to the last digit, and its other files, if both have some.
+    fn is_same(&self, other: &Self) -> bool {
+        self.metrics == other.metrics && (self.members == other.members || self.is_bare() || other.is_bare())
+    }
+
+    /// True for a runtime-metrics.json by itself.
+    fn is_bare(&self) -> bool {
+        self.origin.report_type == ReportType::Bare
+    }
+
+    /// True if there are figures that a check can judge.
+    pub(crate) fn has_figures(&self) -> bool {
+        self.metrics["process"].is_object() || self.metrics["threads"].is_array()
+    }
+
     fn metadata(&self) -> &Value {
         &self.members["metadata.json"]["json"]
+    }
+
+    fn session(&self) -> &Value {
+        &self.members["session.json"]["json"]
     }
 
     /// The platform that the metadata names, or else the figures.

@@ -1,4 +1,4 @@
-//! Which client wrote a report, and on what occasion: as its metadata.json says.
+//! The client that wrote a report, and the report's type: as its metadata.json says.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Origin {
     pub(crate) client: Client,
-    pub(crate) occasion: Occasion,
+    pub(crate) report_type: ReportType,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub(crate) enum Client {
 
 /// Why a report was filed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Occasion {
+pub(crate) enum ReportType {
     /// Somebody asked for it.
     Asked,
     /// ryll's `--pedantic` met a message that it does not know.
@@ -38,12 +38,12 @@ pub(crate) enum Occasion {
 }
 
 impl Origin {
-    /// Reads ryll's `BugReportType` as serde writes it, a name or an object of one name, and our own `"manual"`.
+    /// Reads ryll's `BugReportType` as serde writes it, a name or an object of one name, and our own names.
     pub(super) fn of(members: Option<&Value>) -> Self {
         let Some(members) = members else {
             return Self {
                 client: Client::Unknown,
-                occasion: Occasion::Bare,
+                report_type: ReportType::Bare,
             };
         };
         let metadata = &members["metadata.json"]["json"];
@@ -58,32 +58,32 @@ impl Origin {
         let name = kind
             .as_str()
             .or_else(|| kind.as_object()?.keys().next().map(String::as_str));
-        let occasion = match name {
-            Some("Pedantic") => Occasion::Pedantic,
-            Some("AutoSnapshot") => Occasion::AutoSnapshot,
-            Some("Disconnect") => Occasion::Disconnect,
-            Some("Notification") => Occasion::Notification,
-            // Its other types name what somebody reported: Display, Input, Cursor, …
-            _ => Occasion::Asked,
+        let report_type = match name {
+            Some("Pedantic" | "pedantic") => ReportType::Pedantic,
+            Some("AutoSnapshot" | "auto-snapshot") => ReportType::AutoSnapshot,
+            Some("Disconnect" | "disconnect") => ReportType::Disconnect,
+            Some("Notification") => ReportType::Notification,
+            // Our "manual" and "signal"; ryll's other types name what the user reported: Display, Input, Cursor, …
+            _ => ReportType::Asked,
         };
-        Self { client, occasion }
+        Self { client, report_type }
     }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let occasion = match self.occasion {
-            Occasion::Asked => "bug report",
-            Occasion::Pedantic => "pedantic report",
-            Occasion::AutoSnapshot => "auto-snapshot",
-            Occasion::Disconnect => "disconnect report",
-            Occasion::Notification => "notification report",
-            Occasion::Bare => return f.write_str("runtime-metrics.json by itself"),
+        let report_type = match self.report_type {
+            ReportType::Asked => "bug report",
+            ReportType::Pedantic => "pedantic report",
+            ReportType::AutoSnapshot => "auto-snapshot",
+            ReportType::Disconnect => "disconnect report",
+            ReportType::Notification => "notification report",
+            ReportType::Bare => return f.write_str("runtime-metrics.json by itself"),
         };
         match self.client {
-            Client::Ours => write!(f, "{occasion} of headless-client"),
-            Client::Ryll => write!(f, "{occasion} of ryll"),
-            Client::Unknown => write!(f, "{occasion} of an unknown client"),
+            Client::Ours => write!(f, "{report_type} of headless-client"),
+            Client::Ryll => write!(f, "{report_type} of ryll"),
+            Client::Unknown => write!(f, "{report_type} of an unknown client"),
         }
     }
 }
@@ -114,6 +114,22 @@ mod tests {
             (
                 of(json!({"client": "headless-client", "report_type": "manual"})),
                 "bug report of headless-client",
+            ),
+            (
+                of(json!({"client": "headless-client", "report_type": "signal"})),
+                "bug report of headless-client",
+            ),
+            (
+                of(json!({"client": "headless-client", "report_type": "pedantic"})),
+                "pedantic report of headless-client",
+            ),
+            (
+                of(json!({"client": "headless-client", "report_type": "auto-snapshot"})),
+                "auto-snapshot of headless-client",
+            ),
+            (
+                of(json!({"client": "headless-client", "report_type": "disconnect"})),
+                "disconnect report of headless-client",
             ),
             (of(json!(7)), "bug report of an unknown client"),
             (Origin::of(None).to_string(), "runtime-metrics.json by itself"),

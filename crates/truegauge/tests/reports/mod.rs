@@ -98,6 +98,25 @@ pub(crate) fn run(command: &mut Command, input: Option<&[u8]>, env: &[(&str, &Os
     }
 }
 
+/// A directory, and files in it.
+pub(crate) struct Desk(tempfile::TempDir);
+
+impl Desk {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().expect("a directory"))
+    }
+
+    pub(crate) fn put(&self, name: &str, content: &[u8]) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, content).expect("written");
+        path
+    }
+}
+
+pub(crate) fn judge(paths: &[&Path]) -> Sent {
+    verify_report(paths.iter().map(|path| path.as_os_str()), None)
+}
+
 pub(crate) fn check<'a>(results: &'a Value, id: &str) -> &'a Value {
     let checks = results["checks"].as_array().expect("checks");
     checks.iter().find(|row| row["check"] == id).expect(id)
@@ -127,14 +146,37 @@ impl Members {
         self
     }
 
-    pub(crate) fn zip(&self) -> Vec<u8> {
-        json_zip(&[
+    pub(crate) fn session(mut self, key: &str, value: Value) -> Self {
+        self.session[key] = value;
+        self
+    }
+
+    /// With memory that no process has.
+    pub(crate) fn lying(mut self) -> Self {
+        self.metrics["process"]["rss_kb"] = json!(0);
+        self
+    }
+
+    pub(crate) fn files(&self) -> [(&'static str, Value); 5] {
+        [
             ("metadata.json", self.metadata.clone()),
             ("session.json", self.session.clone()),
             ("channel-state.json", json!({"main": {"connected": true}})),
             ("notifications.json", json!([])),
             ("runtime-metrics.json", self.metrics.clone()),
-        ])
+        ]
+    }
+
+    /// Writes the files of the report into a directory of its own.
+    pub(crate) fn unzipped(&self, dir: &Path) {
+        std::fs::create_dir_all(dir).expect("created");
+        for (name, json) in self.files() {
+            std::fs::write(dir.join(name), json.to_string()).expect("written");
+        }
+    }
+
+    pub(crate) fn zip(&self) -> Vec<u8> {
+        json_zip(&self.files())
     }
 }
 
