@@ -2,9 +2,14 @@
 //! model, and unchanged on the real one where the tests run on macOS (see `xnu`). A case that fails there
 //! says that the model, and with it every other test, is wrong about the system.
 
+use std::collections::HashSet;
+
 use mach_model::{Config, Cpu, Model};
 
-use crate::macos::kernel::{KernReturn, Kernel, Name, OutOfLine, TAG_MACH_MSG, UREFS_MAX, port_type};
+use crate::macos::kernel::{
+    KernReturn, Kernel, MACH_PORT_DEAD, MACH_PORT_NULL, Name, OutOfLine, TAG_MACH_MSG, TAG_NONE, UREFS_MAX,
+    port_type,
+};
 use crate::macos::rights::{self, SendRight};
 
 /// What a case needs besides the kernel.
@@ -20,6 +25,8 @@ pub(super) trait World {
     fn destroy(&self, name: Name);
     /// Whether the condition comes true, if need be after a while: threads end in their own time.
     fn eventually(&self, condition: &dyn Fn() -> bool) -> bool;
+    /// Whether a thread that [begins to end](Parked::begin_to_end) is terminated and still listed until it is to end.
+    fn keeps_terminated_threads(&self) -> bool;
 }
 
 /// A thread that does nothing.
@@ -29,6 +36,8 @@ pub(super) trait Parked {
     fn port(&self) -> Name;
     /// Uses a few ms of CPU time.
     fn work(&self);
+    /// Begins to end, and does not wait for the end.
+    fn begin_to_end(&self);
     fn end(self: Box<Self>);
 }
 
@@ -49,11 +58,23 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("task_threads adds one reference and no name", adds_one_reference),
     ("1,000 lists add 1,000 references", adds_a_thousand_references),
     ("references stop at 65,535", references_stop_at_the_maximum),
+    ("task_threads lists the oldest first", oldest_is_listed_first),
+    (
+        "a thread that lists with one reference is terminated",
+        one_reference_is_a_terminated_thread,
+    ),
     ("a right outlives its thread as a dead name", becomes_a_dead_name),
     ("a held name is given to nobody else", held_names_are_not_reused),
+    ("names step by 4 and repeat", names_repeat),
     ("thread_info on a dead name", thread_info_of_the_dead),
+    ("thread_info on a receive right", thread_info_of_a_receive_right),
+    ("no name counts as one send reference", no_name_has_one_reference),
     ("releasing what is no send right", refused_releases),
     ("arrays are tagged memory until freed", arrays_are_tagged_memory),
+    (
+        "arrays of rights are tagged, arrays of data are not",
+        arrays_of_data_are_untagged,
+    ),
     (
         "freeing 0 bytes frees nothing and succeeds",
         freeing_nothing_succeeds,
@@ -154,6 +175,44 @@ fn references_stop_at_the_maximum(world: &dyn World) -> Outcome {
     Ok(())
 }
 
+fn oldest_is_listed_first(world: &dyn World) -> Outcome {
+    let born: Vec<_> = (0..3).map(|_| world.spawn("conformance")).collect();
+    let listed = rights::task_threads(world.kernel()).map_err(|why| why.to_string())?;
+    let position =
+        |thread: &Box<dyn Parked + '_>| listed.iter().position(|right| right.name() == thread.port());
+    let positions: Vec<_> = born.iter().map(position).collect();
+    drop(listed);
+    born.into_iter().for_each(Parked::end);
+    let are_listed = positions.iter().all(Option::is_some);
+    ensure_eq!((are_listed, positions.is_sorted()), (true, true));
+    Ok(())
+}
+
+/// The resource counts take such a thread for ended. A living one has a second reference, its own; a thread that was
+/// just born gets it in a moment.
+fn one_reference_is_a_terminated_thread(world: &dyn World) -> Outcome {
+    let kernel = world.kernel();
+    let thread = world.spawn("conformance");
+    thread.begin_to_end();
+    let mut terminated = 0;
+    // On a system the moment is short, and may be over.
+    for _ in 0..100 {
+        for right in rights::task_threads(kernel).map_err(|why| why.to_string())? {
+            let has_one_reference = || kernel.mach_port_get_refs(right.name()) == Ok(1);
+            if !has_one_reference() {
+                continue;
+            }
+            match kernel.thread_identifier_info(right.name()) {
+                Err(_) => terminated += 1,
+                Ok(_) => ensure_eq!(world.eventually(&|| !has_one_reference()), true),
+            }
+        }
+    }
+    ensure_eq!(terminated > 0 || !world.keeps_terminated_threads(), true);
+    thread.end();
+    Ok(())
+}
+
 fn becomes_a_dead_name(world: &dyn World) -> Outcome {
     let kernel = world.kernel();
     let thread = world.spawn("conformance");
@@ -182,6 +241,40 @@ fn held_names_are_not_reused(world: &dyn World) -> Outcome {
     others.into_iter().for_each(Parked::end);
     ensure_eq!(has_it, false);
     drop(rights);
+    Ok(())
+}
+
+/// A name alone does not tell what it denoted before.
+fn names_repeat(world: &dyn World) -> Outcome {
+    let mut names = HashSet::new();
+    // An entry's names repeat after 63 uses at most. Other tests may take the entry meanwhile.
+    for _ in 0..1024 {
+        let name = world.receive_right();
+        world.destroy(name);
+        ensure_eq!(name & 3, 3);
+        names.insert(name);
+    }
+    ensure_eq!(names.len() < 1024, true);
+    Ok(())
+}
+
+fn thread_info_of_a_receive_right(world: &dyn World) -> Outcome {
+    let kernel = world.kernel();
+    let receive = world.receive_right();
+    let answers = (
+        kernel.thread_identifier_info(receive),
+        kernel.thread_extended_info(receive).map(|_| ()),
+    );
+    world.destroy(receive);
+    let refused = KernReturn::SEND_INVALID_DEST;
+    ensure_eq!(answers, (Err(refused), Err(refused)));
+    Ok(())
+}
+
+fn no_name_has_one_reference(world: &dyn World) -> Outcome {
+    for name in [MACH_PORT_NULL, MACH_PORT_DEAD] {
+        ensure_eq!(world.kernel().mach_port_get_refs(name), Ok(1));
+    }
     Ok(())
 }
 
@@ -241,6 +334,26 @@ fn arrays_are_tagged_memory(world: &dyn World) -> Outcome {
         ensure_eq!(kernel.mach_vm_deallocate(array), Ok(()));
     }
     ensure_eq!((in_pages, tagged_bytes(kernel)), (true, before));
+    Ok(())
+}
+
+fn tag_at(kernel: &dyn Kernel, array: &OutOfLine) -> Result<u32, KernReturn> {
+    let region = kernel.mach_vm_region_recurse(array.address())?;
+    Ok(region.user_tag)
+}
+
+/// Why leaks of either are counted apart. The tag is that of the region around an array that is held: what other tests
+/// map does not matter.
+fn arrays_of_data_are_untagged(world: &dyn World) -> Outcome {
+    let kernel = world.kernel();
+    let mut arrays = keep_arrays(kernel, 1).map_err(|why| why.to_string())?;
+    let (names, types) = kernel.mach_port_names().map_err(|why| why.to_string())?;
+    arrays.extend([names, types]);
+    let tags: Vec<_> = arrays.iter().map(|array| tag_at(kernel, array)).collect();
+    for array in arrays {
+        ensure_eq!(kernel.mach_vm_deallocate(array), Ok(()));
+    }
+    ensure_eq!(tags, [Ok(TAG_MACH_MSG), Ok(TAG_NONE), Ok(TAG_NONE)]);
     Ok(())
 }
 
@@ -353,6 +466,10 @@ impl World for Model {
     fn eventually(&self, condition: &dyn Fn() -> bool) -> bool {
         condition()
     }
+
+    fn keeps_terminated_threads(&self) -> bool {
+        true
+    }
 }
 
 struct ModelThread<'m> {
@@ -372,6 +489,10 @@ impl Parked for ModelThread<'_> {
 
     fn work(&self) {
         self.model.pass(3_000_000);
+    }
+
+    fn begin_to_end(&self) {
+        self.model.terminate(self.tid);
     }
 
     fn end(self: Box<Self>) {
