@@ -3,10 +3,10 @@
 use std::cell::RefMut;
 use std::panic::resume_unwind;
 
-use crate::memory::Region;
+use crate::memory::{Region, TAG_MACH_MSG, TAG_NONE};
 use crate::names::{Name, Right};
 use crate::schedule::{Call, Event};
-use crate::state::State;
+use crate::state::{Stage, State};
 use crate::{Cpu, KernResult, MACH_PORT_DEAD, MACH_PORT_NULL, Model, ScheduledPanic, Tid, kern};
 
 impl Model {
@@ -16,17 +16,17 @@ impl Model {
         let threads: Vec<_> = state
             .threads
             .iter()
-            .map(|thread| (thread.port, thread.tid, thread.dying))
+            .map(|thread| (thread.port, thread.tid, thread.stage))
             .collect();
         let names: Vec<Name> = threads
             .into_iter()
-            .map(|(port, tid, dying)| match dying {
-                false => state.names.copy_out_send(port),
-                true if tid % 2 == 0 => MACH_PORT_NULL,
-                true => MACH_PORT_DEAD,
+            .map(|(port, tid, stage)| match stage {
+                Stage::Alive | Stage::Terminated => state.names.copy_out_send(port),
+                Stage::Disabled if tid % 2 == 0 => MACH_PORT_NULL,
+                Stage::Disabled => MACH_PORT_DEAD,
             })
             .collect();
-        Ok(state.array(&names))
+        Ok(state.array(&names, TAG_MACH_MSG))
     }
 
     /// `mach_port_names`: an array of names and one of types, each by address and length.
@@ -38,12 +38,16 @@ impl Model {
             .iter()
             .map(|(name, right)| (name, type_of(right)))
             .unzip();
-        Ok((state.array(&names), state.array(&types)))
+        Ok((state.array(&names, TAG_NONE), state.array(&types, TAG_NONE)))
     }
 
-    /// `mach_port_get_refs` for `MACH_PORT_RIGHT_SEND`.
+    /// `mach_port_get_refs` for `MACH_PORT_RIGHT_SEND`. For the two values that are no names it answers 1.
     pub fn send_refs(&self, name: Name) -> KernResult<u32> {
-        match self.enter(Call::MachPortGetRefs)?.names.get(name) {
+        let state = self.enter(Call::MachPortGetRefs)?;
+        if [MACH_PORT_NULL, MACH_PORT_DEAD].contains(&name) {
+            return Ok(1);
+        }
+        match state.names.get(name) {
             Some(Right::Send { urefs }) => Ok(urefs),
             // Not an error: the name denotes something, if no send right.
             Some(Right::Receive | Right::DeadName { .. }) => Ok(0),
@@ -60,12 +64,14 @@ impl Model {
             }
             Ok(state) => state,
             Err(code) => {
-                *self.0.borrow_mut().refused_references.entry(name).or_default() += 1;
+                let mut state = self.0.borrow_mut();
+                let port = state.names.port(name);
+                state.refused_references.entry(name).or_insert((0, port)).0 += 1;
                 return Err(code);
             }
         };
         let is_last = state.names.get(name) == Some(Right::Send { urefs: 1 });
-        if is_last && state.config.hardened && state.is_thread(name) {
+        if is_last && state.config.hardened && state.is_living_thread(name) {
             // The process ends here. What unwinding still does to the model is no second death.
             if !std::mem::replace(&mut state.killed, true) {
                 drop(state);
@@ -215,15 +221,12 @@ impl Model {
         for event in state.schedule.take(number) {
             match event {
                 Event::Birth => drop(state.spawn("born", Cpu { user: 60, system: 40 })),
-                Event::Dying(nth) => {
-                    if let Some(tid) = state.mortal(nth) {
-                        state.start_to_end(tid);
-                    }
-                }
-                Event::Death(nth) => {
-                    if let Some(tid) = state.mortal(nth) {
-                        state.start_to_end(tid);
-                        state.end(tid);
+                Event::Terminated(nth) | Event::Dying(nth) | Event::Death(nth) => {
+                    let Some(tid) = state.mortal(nth) else { continue };
+                    match event {
+                        Event::Terminated(_) => state.advance(tid, Stage::Terminated),
+                        Event::Dying(_) => state.advance(tid, Stage::Disabled),
+                        _ => state.end(tid),
                     }
                 }
                 Event::Time(ns) => state.pass(ns),

@@ -7,9 +7,14 @@
 //!   come down.
 //! - Every thread owns one reference on its own port. Releasing it once too often frees the name, or, in a
 //!   process with the hardened runtime, ends the process (here: panics).
+//! - An ending thread is terminated and releases its own reference first. Until its port is disabled, a listing
+//!   gives it a **new name with 1 reference**. After that it is listed without a name, and then not at all.
 //! - When a thread ends, references that somebody else holds stay, on a **dead name**.
-//! - Arrays arrive as whole pages tagged [`TAG_MACH_MSG`]. Deallocating rounds outwards to pages: too small a
-//!   size leaves pages, a size of 0 leaves all, too large a size takes the neighbour's.
+//! - A listing has the oldest thread first. A freed entry of the name space is the next to be used; its names
+//!   step by 4 and **repeat** after 15, 31, 47 or 63 uses.
+//! - Arrays arrive as whole pages: arrays of rights tagged [`TAG_MACH_MSG`], arrays of plain data untagged
+//!   ([`TAG_NONE`]). Deallocating rounds outwards to pages: too small a size leaves pages, a size of 0 leaves
+//!   all, too large a size takes the neighbour's.
 //! - `MACH_TASK_BASIC_INFO` knows the CPU time of ended threads alone, `TASK_THREAD_TIMES_INFO` that of
 //!   living ones alone.
 //! - A Mach tick is 125/3 ns, and under Rosetta `mach_timebase_info` says otherwise.
@@ -34,9 +39,9 @@ use std::collections::BTreeMap;
 use memory::Memory;
 use names::Names;
 use schedule::Schedule;
-use state::State;
+use state::{Stage, State};
 
-pub use memory::{Region, TAG_MACH_MSG, TAG_MALLOC};
+pub use memory::{Region, TAG_MACH_MSG, TAG_MALLOC, TAG_NONE};
 pub use names::{Name, Right, UREFS_MAX};
 pub use schedule::{Call, Event};
 
@@ -182,9 +187,12 @@ impl Model {
 
     /// A thread ends.
     pub fn exit(&self, tid: Tid) {
-        let mut state = self.0.borrow_mut();
-        state.start_to_end(tid);
-        state.end(tid);
+        self.0.borrow_mut().end(tid);
+    }
+
+    /// A thread is terminated and has released its own reference, but is still listed: see [`Event::Terminated`].
+    pub fn terminate(&self, tid: Tid) {
+        self.0.borrow_mut().advance(tid, Stage::Terminated);
     }
 
     /// Time passes, in ns.
@@ -246,7 +254,7 @@ impl Model {
             .map(|thread| thread.cpu)
     }
 
-    /// The living threads, as `task_threads` lists them: the youngest first.
+    /// The listed threads, as `task_threads` lists them: the oldest first.
     #[must_use]
     pub fn tids(&self) -> Vec<Tid> {
         self.0.borrow().threads.iter().map(|thread| thread.tid).collect()

@@ -2,9 +2,21 @@
 
 use crate::kern;
 
-/// A task's number for a right: the index of an entry, and in the low byte how often that entry was used
-/// before.
+/// A task's number for a right: the index of an entry, and in the low byte the entry's generation.
 pub type Name = u32;
+
+/// Generation of an entry that was never used. The next one is [`FIRST_GENERATION`] (`IE_BITS_GEN_MASK`).
+const UNUSED_GENERATION: u8 = 0xff;
+
+/// The first generation of an entry, and the one after each restart (`ipc_entry_new_rollpoint`).
+const FIRST_GENERATION: u8 = 3;
+
+/// A generation is higher by this than the one before (`IE_BITS_GEN_ONE`).
+const GENERATION_STEP: u8 = 4;
+
+/// Generations restart at one of these limits (`IE_BITS_ROLL`): a name repeats after 63, 47, 31 or 15 uses of its
+/// entry. The kernel draws one at each restart; the model takes one after the other.
+const GENERATION_LIMITS: [u8; 4] = [0x3f, 0xff, 0x7f, 0xbf];
 
 /// The most user references that an entry counts. One that got there stays there.
 pub const UREFS_MAX: u32 = 65_535;
@@ -37,16 +49,21 @@ struct Entry {
     port: Option<Port>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Slot {
     generation: u8,
+    generation_limit: u8,
     entry: Option<Entry>,
 }
 
 /// The name space.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
+    /// Slot 0 belongs to the kernel and stays free.
     slots: Vec<Slot>,
+    /// Indices of freed slots, the last freed one last.
+    free: Vec<usize>,
+    restarts: usize,
 }
 
 impl Names {
@@ -113,18 +130,17 @@ impl Names {
     /// stays.
     pub(crate) fn deallocate(&mut self, name: Name) -> Result<(), i32> {
         let right = self.get(name).ok_or(kern::INVALID_NAME)?;
-        let entry = &mut self.slots[(name >> 8) as usize].entry;
         let (Right::Send { urefs } | Right::DeadName { urefs }) = right else {
             return Err(kern::INVALID_RIGHT);
         };
         match urefs {
-            1 => *entry = None,
+            1 => self.destroy(name),
             UREFS_MAX => {}
             _ => {
                 if let Some(Entry {
                     right: Right::Send { urefs } | Right::DeadName { urefs },
                     ..
-                }) = entry
+                }) = &mut self.slots[(name >> 8) as usize].entry
                 {
                     *urefs -= 1;
                 }
@@ -136,7 +152,9 @@ impl Names {
     /// Takes the name away, whatever it denotes and however often.
     pub(crate) fn destroy(&mut self, name: Name) {
         if self.get(name).is_some() {
-            self.slots[(name >> 8) as usize].entry = None;
+            let index = (name >> 8) as usize;
+            self.slots[index].entry = None;
+            self.free.push(index);
         }
     }
 
@@ -154,22 +172,25 @@ impl Names {
         }
     }
 
-    /// A free entry is used again, under another name.
+    /// Uses the entry that was freed last, or a new one, under its next name (`ipc_entry_claim`).
     fn insert(&mut self, entry: Entry) -> Name {
-        // Entry 0 is the kernel's.
-        let free = self
-            .slots
-            .iter()
-            .skip(1)
-            .position(|slot| slot.entry.is_none())
-            .map(|free| free + 1);
-        let index = free.unwrap_or_else(|| {
+        let index = self.free.pop().unwrap_or_else(|| {
             let index = self.slots.len().max(1);
-            self.slots.resize_with(index + 1, Slot::default);
+            self.slots.resize_with(index + 1, || Slot {
+                generation: UNUSED_GENERATION,
+                generation_limit: UNUSED_GENERATION,
+                entry: None,
+            });
             index
         });
         let slot = &mut self.slots[index];
-        slot.generation = slot.generation.wrapping_add(1);
+        let next = slot.generation.wrapping_add(GENERATION_STEP);
+        slot.generation = next % slot.generation_limit;
+        if slot.generation < GENERATION_STEP {
+            slot.generation = FIRST_GENERATION;
+            slot.generation_limit = GENERATION_LIMITS[self.restarts % GENERATION_LIMITS.len()];
+            self.restarts += 1;
+        }
         slot.entry = Some(entry);
         name_of(index, slot.generation)
     }
@@ -208,6 +229,39 @@ mod tests {
             "the same entry under another name"
         );
         assert_eq!(names.get(name), None, "the old name stays invalid");
+    }
+
+    #[test]
+    fn names_of_an_entry_step_by_4_and_repeat_after_15_to_63_uses() {
+        let mut names = Names::default();
+        let first = names.insert_receive(PORT);
+        let mut uses = Vec::new();
+        for _ in GENERATION_LIMITS {
+            let mut name = first;
+            let mut used = 0;
+            loop {
+                names.destroy(name);
+                used += 1;
+                let next = names.insert_receive(PORT);
+                if next == first {
+                    break;
+                }
+                assert_eq!(next, name + 4);
+                name = next;
+            }
+            uses.push(used);
+        }
+        assert_eq!((first, uses), (0x103, vec![15, 63, 31, 47]));
+    }
+
+    #[test]
+    fn the_entry_that_was_freed_last_is_used_first() {
+        let mut names = Names::default();
+        let taken: Vec<Name> = (1..=3).map(|port| names.insert_receive(Port(port))).collect();
+        names.destroy(taken[2]);
+        names.destroy(taken[0]);
+        let again = [4, 5, 6].map(|port| names.insert_receive(Port(port)) >> 8);
+        assert_eq!(again, [taken[0] >> 8, taken[2] >> 8, 4]);
     }
 
     #[test]

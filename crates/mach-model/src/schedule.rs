@@ -46,10 +46,12 @@ impl Call {
 pub enum Event {
     /// A thread is born. It uses a whole core.
     Birth,
-    /// The nth living thread (of those that may: the calling thread lives on) starts to end: it has released
-    /// its own reference, answers that it is terminated, and is listed without a name.
+    /// The nth listed thread, the youngest first (the calling thread, the oldest, lives on), is terminated and has
+    /// released its own reference. It is still listed: under a new name, which has 1 reference.
+    Terminated(usize),
+    /// The nth listed thread is terminated, and its port is disabled: it is listed without a name.
     Dying(usize),
-    /// The nth living thread ends, and its port dies.
+    /// The nth listed thread ends: it is not listed any more, and its port dies.
     Death(usize),
     /// Time passes, in ns.
     Time(u64),

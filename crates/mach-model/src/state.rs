@@ -7,6 +7,16 @@ use crate::names::{Name, Names, Port, Right};
 use crate::schedule::{Call, Schedule};
 use crate::{Config, Cpu, KernResult, Tid, kern};
 
+/// How far a thread's end has come (`bsdthread_terminate` of libpthread, then `thread_terminate_self`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    Alive,
+    /// It answers that it is terminated, and has released its own reference. Its port can still be sent.
+    Terminated,
+    /// Its port denotes no thread and cannot be sent (`ipc_thread_disable`).
+    Disabled,
+}
+
 #[derive(Debug)]
 pub(crate) struct Thread {
     pub(crate) tid: Tid,
@@ -17,7 +27,7 @@ pub(crate) struct Thread {
     pub(crate) cpu: Cpu,
     /// CPU use, in percent of a core.
     pub(crate) load: Cpu,
-    pub(crate) dying: bool,
+    pub(crate) stage: Stage,
 }
 
 #[derive(Debug)]
@@ -31,7 +41,7 @@ pub(crate) struct State {
     pub(crate) panics: usize,
     pub(crate) names: Names,
     pub(crate) memory: Memory,
-    /// As `task_threads` lists them: the youngest first, so that ids descend.
+    /// As `task_threads` lists them: the oldest first (`queue_enter` of `kern/thread.c`), so that ids ascend.
     pub(crate) threads: Vec<Thread>,
     /// CPU time of threads that have ended.
     pub(crate) ended: Cpu,
@@ -41,8 +51,9 @@ pub(crate) struct State {
     pub(crate) killed: bool,
     /// Names that the test made itself.
     pub(crate) given: Vec<Name>,
-    /// Releases that failed because the schedule said so: references by name, and bytes of arrays.
-    pub(crate) refused_references: BTreeMap<Name, u32>,
+    /// Releases that failed because the schedule said so: references by name, with the port that it denoted, and
+    /// bytes of arrays.
+    pub(crate) refused_references: BTreeMap<Name, (u32, Option<Port>)>,
     pub(crate) refused_bytes: u64,
     pub(crate) releases_of_nothing: usize,
 }
@@ -64,36 +75,37 @@ impl State {
             own_name,
             cpu: Cpu::default(),
             load,
-            dying: false,
+            stage: Stage::Alive,
         };
-        self.threads.insert(0, thread);
+        self.threads.push(thread);
         self.tids
     }
 
-    /// The nth thread that may end: all but the calling one, the oldest.
+    /// The nth thread that may end, the youngest first: all but the calling one, the oldest.
     pub(crate) fn mortal(&self, nth: usize) -> Option<Tid> {
         let mortals = self.threads.len() - 1;
-        (mortals > 0).then(|| self.threads[nth % mortals].tid)
+        (mortals > 0).then(|| self.threads[mortals - nth % mortals].tid)
     }
 
-    /// The thread releases its own reference (`bsdthread_terminate`) and is marked as terminated.
-    pub(crate) fn start_to_end(&mut self, tid: Tid) {
-        let Some(thread) = self
-            .threads
-            .iter_mut()
-            .find(|thread| thread.tid == tid && !thread.dying)
-        else {
+    /// Brings the thread's end to this stage, unless it is there already.
+    pub(crate) fn advance(&mut self, tid: Tid, stage: Stage) {
+        let listed = self.threads.iter_mut().find(|thread| thread.tid == tid);
+        let Some(thread) = listed.filter(|thread| thread.stage < stage) else {
             return;
         };
-        thread.dying = true;
+        let was_alive = thread.stage == Stage::Alive;
+        thread.stage = stage;
         thread.load = Cpu::default();
-        let own_name = thread.own_name;
-        // A name that is gone already is an over-release of somebody else's, which the audit reports.
-        let _ = self.names.deallocate(own_name);
+        if was_alive {
+            let own_name = thread.own_name;
+            // If the name is gone already, the backend released it once too often, and the audit reports it.
+            let _ = self.names.deallocate(own_name);
+        }
     }
 
-    /// The thread leaves the list, its times go to those of ended threads, and its port dies.
+    /// The thread ends and leaves the list, its times go to those of ended threads, and its port dies.
     pub(crate) fn end(&mut self, tid: Tid) {
+        self.advance(tid, Stage::Disabled);
         let Some(index) = self.threads.iter().position(|thread| thread.tid == tid) else {
             return;
         };
@@ -110,29 +122,26 @@ impl State {
         }
     }
 
+    /// The thread of a control port, as `thread_info` finds it.
     pub(crate) fn thread(&self, name: Name) -> KernResult<&Thread> {
         let port = match self.names.get(name) {
             Some(Right::Send { .. }) => self.names.port(name),
-            Some(Right::DeadName { .. }) | None => return Err(kern::SEND_INVALID_DEST),
-            Some(Right::Receive) => None,
+            // The message that asks cannot be sent without a send right.
+            Some(Right::Receive | Right::DeadName { .. }) | None => return Err(kern::SEND_INVALID_DEST),
         };
         let thread = self
             .threads
             .iter()
-            .find(|thread| Some(thread.port) == port)
+            .find(|thread| Some(thread.port) == port && thread.stage < Stage::Disabled)
             .ok_or(kern::INVALID_ARGUMENT)?;
-        if thread.dying {
-            Err(kern::TERMINATED)
-        } else {
-            Ok(thread)
+        match thread.stage {
+            Stage::Alive => Ok(thread),
+            Stage::Terminated | Stage::Disabled => Err(kern::TERMINATED),
         }
     }
 
-    pub(crate) fn is_thread(&self, name: Name) -> bool {
-        let port = self.names.port(name);
-        self.threads
-            .iter()
-            .any(|thread| Some(thread.port) == port && !thread.dying)
+    pub(crate) fn is_living_thread(&self, name: Name) -> bool {
+        self.thread(name).is_ok()
     }
 
     pub(crate) fn living(&self) -> Cpu {
@@ -165,25 +174,29 @@ impl State {
         }
     }
 
-    pub(crate) fn array(&mut self, words: &[u32]) -> (u64, u32) {
-        (self.memory.allocate(words), words.len() as u32)
+    pub(crate) fn array(&mut self, words: &[u32], tag: u32) -> (u64, u32) {
+        (self.memory.allocate(words, tag), words.len() as u32)
     }
 
     pub(crate) fn audit(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let mut expected: BTreeMap<Name, Right> = BTreeMap::new();
-        for (name, urefs) in &self.refused_references {
-            expected.insert(*name, Right::DeadName { urefs: *urefs });
+        for (name, (urefs, port)) in &self.refused_references {
+            let is_listed = self.threads.iter().any(|thread| Some(thread.port) == *port);
+            let urefs = *urefs;
+            let right = match is_listed {
+                true => Right::Send { urefs },
+                false => Right::DeadName { urefs },
+            };
+            expected.insert(*name, right);
         }
-        for thread in &self.threads {
-            let refused = self
-                .refused_references
-                .get(&thread.own_name)
-                .copied()
-                .unwrap_or(0);
-            let urefs = refused + u32::from(!thread.dying);
-            if urefs > 0 {
-                expected.insert(thread.own_name, Right::Send { urefs });
+        let living = self.threads.iter().filter(|thread| thread.stage == Stage::Alive);
+        for thread in living {
+            let own = expected
+                .entry(thread.own_name)
+                .or_insert(Right::Send { urefs: 0 });
+            if let Right::Send { urefs } = own {
+                *urefs += 1;
             }
         }
         for (name, right) in self.names.iter().filter(|(name, _)| !self.given.contains(name)) {
@@ -202,7 +215,7 @@ impl State {
                 self.releases_of_nothing
             ));
         }
-        let bytes = self.memory.message_bytes();
+        let bytes = self.memory.array_bytes_held();
         if bytes != self.refused_bytes {
             faults.push(format!(
                 "{bytes} bytes of arrays are there, not {}",

@@ -70,29 +70,58 @@ fn one_release_too_many_frees_the_name_or_is_fatal() {
 }
 
 #[test]
-fn a_dying_thread_is_listed_without_a_name_and_answers_that_it_is_terminated() {
+fn an_ending_thread_is_listed_under_a_new_name_then_without_one_then_not_at_all() {
     let model = Model::new(Config::default());
     let thread = model.spawn("worker", BUSY);
-    let listed = names_in(model.task_threads().expect("threads"), &model);
     let port = model.port_of(thread).expect("alive");
-    assert!(listed.contains(&port));
+    let list = || names_in(model.task_threads().expect("threads"), &model);
+
+    model.before(0, Event::Terminated(0));
+    let fresh = list()[1];
+    assert_eq!(
+        (model.names().get(&port), model.names().get(&fresh)),
+        (None, Some(&Right::Send { urefs: 1 }))
+    );
+    assert_eq!(model.thread_identifier_info(fresh), Err(kern::TERMINATED));
+    assert_eq!(list()[1], fresh, "the name is held: it gets one more reference");
 
     model.before(0, Event::Dying(0));
-    assert_eq!(model.thread_identifier_info(port), Err(kern::TERMINATED));
-    let listed = names_in(model.task_threads().expect("threads"), &model);
-    assert!(
-        !listed.contains(&port)
-            && listed
-                .iter()
-                .any(|name| [MACH_PORT_NULL, MACH_PORT_DEAD].contains(name))
+    assert_eq!(
+        model.thread_identifier_info(fresh),
+        Err(kern::INVALID_ARGUMENT),
+        "the port denotes no thread"
     );
+    assert!([MACH_PORT_NULL, MACH_PORT_DEAD].contains(&list()[1]));
 
     model.before(0, Event::Death(0));
-    assert_eq!(model.thread_identifier_info(port), Err(kern::SEND_INVALID_DEST));
+    assert_eq!(model.thread_identifier_info(fresh), Err(kern::SEND_INVALID_DEST));
     assert_eq!(
-        model.names().get(&port),
-        Some(&Right::DeadName { urefs: 1 }),
-        "the first listing's"
+        (list().len(), model.names().get(&fresh)),
+        (1, Some(&Right::DeadName { urefs: 2 }))
+    );
+}
+
+#[test]
+fn a_refused_release_on_a_terminated_threads_name_is_expected_until_after_its_death() {
+    let model = Model::new(Config::default());
+    let thread = model.spawn("worker", BUSY);
+    model.terminate(thread);
+    let (address, count) = model.task_threads().expect("threads");
+    let [main, fresh] = names_in((address, count), &model)[..] else {
+        panic!("two threads are listed");
+    };
+    model.before(0, Event::Fail(kern::NOT_SUPPORTED));
+    assert_eq!(model.mach_port_deallocate(fresh), Err(kern::NOT_SUPPORTED));
+    assert_eq!(model.mach_port_deallocate(main), Ok(()));
+    assert_eq!(model.mach_vm_deallocate(address, u64::from(count) * 4), Ok(()));
+    assert_eq!(model.audit(), [""; 0]);
+    model.exit(thread);
+    assert_eq!(model.audit(), [""; 0]);
+    assert_eq!(model.mach_port_deallocate(fresh), Ok(()));
+    assert!(
+        model.audit()[0].contains("should be DeadName { urefs: 1 }"),
+        "{:?}",
+        model.audit()
     );
 }
 
@@ -223,11 +252,9 @@ fn the_walk_over_regions_sees_every_byte_once_and_ends() {
     model.task_threads().expect("threads");
     let (mut address, mut bytes) = (0, 0);
     while let Ok(region) = model.mach_vm_region_recurse(address) {
-        bytes += if region.tag == TAG_MACH_MSG {
-            region.size
-        } else {
-            0
-        };
+        if region.tag == TAG_MACH_MSG {
+            bytes += region.size;
+        }
         address = region.address + region.size;
     }
     assert_eq!(bytes, 96, "21 names");

@@ -20,6 +20,7 @@
 //! | `port_name` | a port | macOS |
 //! | `dead_name` | a dead name | macOS |
 //! | `array` | an array of threads, its rights released, its memory not | macOS |
+//! | `plain_array` | an array of names, its memory not released | macOS |
 //!
 //! A resource that the system refuses is not leaked any further: the process stands at its limit.
 
@@ -82,6 +83,8 @@ enum Resource {
     DeadName,
     #[cfg(target_os = "macos")]
     Array,
+    #[cfg(target_os = "macos")]
+    PlainArray,
 }
 
 impl FromStr for Resource {
@@ -102,6 +105,8 @@ impl FromStr for Resource {
             "dead_name" => Self::DeadName,
             #[cfg(target_os = "macos")]
             "array" => Self::Array,
+            #[cfg(target_os = "macos")]
+            "plain_array" => Self::PlainArray,
             _ => return Err(format!("nothing of the name {name:?} can be leaked here")),
         })
     }
@@ -225,6 +230,8 @@ impl Resource {
                 Self::DeadName => system::leak_name(mach2::port::MACH_PORT_RIGHT_DEAD_NAME),
                 #[cfg(target_os = "macos")]
                 Self::Array => system::leak_array(),
+                #[cfg(target_os = "macos")]
+                Self::PlainArray => system::leak_plain_array(),
                 Self::Memory | Self::Descriptor => unreachable!("returned above"),
             }
         }
@@ -262,10 +269,24 @@ mod system {
 mod system {
     #![allow(unsafe_code)]
 
-    use mach2::kern_return::KERN_SUCCESS;
+    use mach2::kern_return::{KERN_SUCCESS, kern_return_t};
     use mach2::mach_port::{mach_port_allocate, mach_port_deallocate};
-    use mach2::port::mach_port_right_t;
+    use mach2::mach_types::ipc_space_t;
+    use mach2::message::mach_msg_type_number_t;
+    use mach2::port::{mach_port_name_t, mach_port_right_t, mach_port_type_t};
     use mach2::traps::mach_task_self;
+    use mach2::vm::mach_vm_deallocate;
+
+    // From <mach/mach_port.h>; mach2 has no such function.
+    unsafe extern "C" {
+        fn mach_port_names(
+            task: ipc_space_t,
+            names: *mut *mut mach_port_name_t,
+            names_count: *mut mach_msg_type_number_t,
+            types: *mut *mut mach_port_type_t,
+            types_count: *mut mach_msg_type_number_t,
+        ) -> kern_return_t;
+    }
 
     /// `mach_thread_self` gives a reference with each call (`osfmk/kern/ipc_tt.c`, `thread_self_trap`).
     pub(super) fn leak_user_reference() {
@@ -290,6 +311,27 @@ mod system {
         for index in 0..count as usize {
             // SAFETY: the list has `count` names, each with a reference of this function's own.
             let _ = unsafe { mach_port_deallocate(mach_task_self(), *list.add(index)) };
+        }
+    }
+
+    /// `mach_port_names`, of which the array of types is released, and the array of names is not: one array is one unit.
+    pub(super) fn leak_plain_array() {
+        let (mut names, mut types) = (std::ptr::null_mut(), std::ptr::null_mut());
+        let (mut name_count, mut type_count) = (0, 0);
+        // SAFETY: the four pointers are to variables of the right types.
+        let code = unsafe {
+            mach_port_names(
+                mach_task_self(),
+                &raw mut names,
+                &raw mut name_count,
+                &raw mut types,
+                &raw mut type_count,
+            )
+        };
+        if code == KERN_SUCCESS {
+            let size = u64::from(type_count) * size_of::<mach_port_type_t>() as u64;
+            // SAFETY: the array is this function's own and is not used any more.
+            let _ = unsafe { mach_vm_deallocate(mach_task_self(), types.addr() as u64, size) };
         }
     }
 }
@@ -334,7 +376,9 @@ mod tests {
             assert!(text.parse::<Fault>().is_err(), "{text:?}");
         }
         let here = cfg!(target_os = "macos");
-        assert_eq!("user_reference".parse::<Fault>().is_ok(), here);
+        for text in ["user_reference", "plain_array"] {
+            assert_eq!(text.parse::<Fault>().is_ok(), here, "{text:?}");
+        }
         assert_eq!("mapping".parse::<Fault>().is_ok(), !here);
     }
 

@@ -49,10 +49,15 @@ pub struct ResourceCounts {
     /// figures are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pegged_threads: Option<u64>,
-    /// macOS: bytes of memory that arrived in Mach messages (regions tagged `VM_MEMORY_MACH_MSG`), where
-    /// arrays that are not deallocated stay.
+    /// macOS: bytes of memory in which port rights arrived in Mach messages (regions tagged `VM_MEMORY_MACH_MSG`):
+    /// arrays of threads that are not deallocated stay here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message_memory_bytes: Option<u64>,
+    /// macOS: bytes of anonymous memory without a tag: arrays of plain data that arrived in Mach messages, such as
+    /// those of `mach_port_names`, stay here if they are not deallocated. Other code maps untagged memory too: Rust's
+    /// standard library gives each thread a signal stack. The figure is steady only while the threads are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub untagged_memory_bytes: Option<u64>,
     /// macOS: releases of this crate's that the kernel has refused since the process started. Each one is a
     /// leak, or the trace of a release too many.
     #[serde(skip_serializing_if = "Option::is_none")]

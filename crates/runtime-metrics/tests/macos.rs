@@ -127,6 +127,7 @@ fn every_resource_is_counted_or_missing_with_a_reason() {
         "excess_thread_references",
         "pegged_threads",
         "message_memory_bytes",
+        "untagged_memory_bytes",
     ] {
         assert_ne!(
             json.get(field).is_some(),

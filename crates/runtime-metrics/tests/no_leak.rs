@@ -13,6 +13,8 @@ use runtime_metrics::{PortNames, ResourceCounts, RuntimeMetrics, resource_counts
 const SAMPLES: usize = 200;
 const CHURNED_THREADS: usize = 50;
 const PARKED: usize = 12;
+/// Duration of a thread's first wait.
+const FIRST_PARK: Duration = Duration::from_millis(1);
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What must be the same to the unit. Not memory: that moves by itself.
@@ -24,6 +26,8 @@ struct Exact {
     port_names: Option<PortNames>,
     excess_thread_references: Option<i64>,
     message_memory_bytes: Option<u64>,
+    /// The standard library maps untagged memory for each thread: the same while the threads are.
+    untagged_memory_bytes: Option<u64>,
     release_failures: Option<u64>,
 }
 
@@ -35,6 +39,7 @@ fn exact() -> Exact {
         port_names,
         excess_thread_references,
         message_memory_bytes,
+        untagged_memory_bytes,
         release_failures,
         missing,
         ..
@@ -48,6 +53,7 @@ fn exact() -> Exact {
         port_names,
         excess_thread_references,
         message_memory_bytes,
+        untagged_memory_bytes,
         release_failures,
     }
 }
@@ -73,25 +79,32 @@ fn sample_once() {
 fn work() {
     (0..SAMPLES).for_each(|_| sample_once());
     for _ in 0..CHURNED_THREADS {
-        let (park, unpark) = channel::<()>();
-        let passing = std::thread::spawn(move || unpark.recv().is_err());
+        let (park, passing) = spawn_parked();
         sample_once();
         drop(park);
         assert!(passing.join().expect("it only waits"));
     }
 }
 
-fn park_threads() -> Vec<(Sender<()>, JoinHandle<bool>)> {
-    let park = |_| {
-        let (park, unpark) = channel::<()>();
-        (park, std::thread::spawn(move || unpark.recv().is_err()))
+/// A thread that ends when the sender is dropped, and that has waited once: on macOS the first wait creates a semaphore,
+/// which has a port name. Nothing can unpark the thread before it has waited.
+fn spawn_parked() -> (Sender<()>, JoinHandle<bool>) {
+    let (park, unpark) = channel::<()>();
+    let (waited, has_waited) = channel();
+    let wait = move || {
+        std::thread::park_timeout(FIRST_PARK);
+        waited.send(()).expect("the parent waits");
+        unpark.recv().is_err()
     };
-    (0..PARKED).map(park).collect()
+    let thread = std::thread::spawn(wait);
+    has_waited.recv().expect("the thread waits once");
+    (park, thread)
 }
 
 #[test]
 fn samples_leave_nothing_behind_and_a_leak_would_show() {
-    let parked = park_threads();
+    std::thread::park_timeout(FIRST_PARK);
+    let parked: Vec<_> = (0..PARKED).map(|_| spawn_parked()).collect();
     work();
     exact(); // Whatever the first count sets up.
     let before = exact();
@@ -114,11 +127,24 @@ fn samples_leave_nothing_behind_and_a_leak_would_show() {
     }
 }
 
-/// One list of threads of which neither the rights nor the array are released.
+/// One list of threads of which neither the rights nor the array are released, and two of names.
 #[cfg(target_os = "macos")]
 fn control_on_macos(before: &Exact) {
-    use mach2::kern_return::KERN_SUCCESS;
+    use mach2::kern_return::{KERN_SUCCESS, kern_return_t};
+    use mach2::mach_types::ipc_space_t;
     use mach2::traps::mach_task_self;
+    use mach2::vm::mach_vm_deallocate;
+
+    // From <mach/mach_port.h>; mach2 has no such function. Names and types are 32 bits wide.
+    unsafe extern "C" {
+        fn mach_port_names(
+            task: ipc_space_t,
+            names: *mut *mut u32,
+            names_count: *mut u32,
+            types: *mut *mut u32,
+            types_count: *mut u32,
+        ) -> kern_return_t;
+    }
 
     let (mut list, mut count) = (std::ptr::null_mut(), 0);
     // SAFETY: both pointers are to variables of the right types.
@@ -147,8 +173,25 @@ fn control_on_macos(before: &Exact) {
         assert_eq!(code, KERN_SUCCESS);
     }
     // SAFETY: the list is this function's own and is not used any more.
-    let code =
-        unsafe { mach2::vm::mach_vm_deallocate(mach_task_self(), list.addr() as u64, u64::from(count) * 4) };
+    let code = unsafe { mach_vm_deallocate(mach_task_self(), list.addr() as u64, u64::from(count) * 4) };
     assert_eq!(code, KERN_SUCCESS);
+    assert_eq!(settled(before), *before);
+
+    let mut arrays = [(std::ptr::null_mut(), 0); 2];
+    let [(names, name_count), (types, type_count)] = &mut arrays;
+    // SAFETY: the four pointers are to variables of the right types.
+    let code = unsafe { mach_port_names(mach_task_self(), names, name_count, types, type_count) };
+    assert_eq!(code, KERN_SUCCESS);
+    let leaking = exact();
+    assert!(
+        leaking.untagged_memory_bytes > before.untagged_memory_bytes,
+        "{leaking:?} {before:?}"
+    );
+    assert_eq!(leaking.message_memory_bytes, before.message_memory_bytes);
+    for (array, count) in arrays {
+        // SAFETY: the array is this function's own and is not used any more.
+        let code = unsafe { mach_vm_deallocate(mach_task_self(), array.addr() as u64, u64::from(count) * 4) };
+        assert_eq!(code, KERN_SUCCESS);
+    }
     assert_eq!(settled(before), *before);
 }

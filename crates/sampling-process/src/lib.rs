@@ -27,6 +27,9 @@ const PARKED_THREADS: usize = 12;
 /// Long enough for a share of CPU.
 const METRICS_WINDOW: Duration = Duration::from_millis(100);
 
+/// Duration of a thread's first wait.
+const FIRST_PARK: Duration = Duration::from_millis(1);
+
 /// The kernel may take so long to remove threads that were joined.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -37,6 +40,7 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Fails if a line is not JSON, or if the pipes break.
 pub fn run() -> io::Result<()> {
     runtime_metrics::init_at_startup();
+    park_once();
     let _parked: Vec<_> = (0..PARKED_THREADS).map(|_| spawn_parked()).collect();
     for line in io::stdin().lock().lines() {
         let request: Value = serde_json::from_str(&line?)?;
@@ -86,12 +90,21 @@ fn churn_threads(count: u64) -> Result<Value, String> {
     Ok(json!({"count": count}))
 }
 
-/// Spawns a thread that waits until the sender is dropped, and returns once the thread runs. A thread maps memory when it
-/// starts (its signal stack, an arena); it must not do so between two counts.
+/// Waits for the first time. On macOS a thread's first wait creates a semaphore, which has a port name
+/// (`library/std/src/sys/sync/thread_parking/darwin.rs`, libdispatch's `_dispatch_semaphore_wait_slow`). Nothing can
+/// unpark the thread before it has waited.
+fn park_once() {
+    thread::park_timeout(FIRST_PARK);
+}
+
+/// Spawns a thread that waits until the sender is dropped, and returns once the thread has run and waited. A thread maps
+/// memory when it starts (its signal stack, an arena) and takes a name when it first waits; it must not do so between two
+/// counts.
 fn spawn_parked() -> (Sender<()>, JoinHandle<()>) {
     let (unpark, parked) = channel::<()>();
     let (started, starts) = channel();
     let wait = move || {
+        park_once();
         let _ = started.send(());
         // Nothing is ever sent: dropping the sender ends the wait.
         let _ = parked.recv();
@@ -99,4 +112,29 @@ fn spawn_parked() -> (Sender<()>, JoinHandle<()>) {
     let thread = thread::spawn(wait);
     let _ = starts.recv();
     (unpark, thread)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// How often the calling thread has waited.
+    fn waits() -> u64 {
+        let status = std::fs::read_to_string("/proc/thread-self/status").expect("the thread's status");
+        let count = status
+            .lines()
+            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        count.expect("a line of it").trim().parse().expect("a number")
+    }
+
+    #[test]
+    fn a_first_park_waits_for_real() {
+        // A thread that loses its processor for as long just before it waits does not wait.
+        let waited = |_| {
+            let before = waits();
+            park_once();
+            waits() > before
+        };
+        assert!((0..100).any(waited));
+    }
 }

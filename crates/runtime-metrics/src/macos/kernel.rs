@@ -18,8 +18,12 @@ pub(super) const MACH_PORT_DEAD: Name = !0;
 /// (`MACH_PORT_UREFS_MAX`).
 pub(super) const UREFS_MAX: u32 = 65_535;
 
-/// `VM_MEMORY_MACH_MSG`: the tag of memory that arrived in a message.
+/// `VM_MEMORY_MACH_MSG`: the tag of an array of rights that arrived in a message.
 pub(super) const TAG_MACH_MSG: u32 = 20;
+
+/// Memory without a tag: that of an array of plain data that arrived in a message, unless it is larger than 16 or
+/// 32 KiB (`osfmk/vm/vm_map.c`, `vm_map_copyout_kernel_buffer`).
+pub(super) const TAG_NONE: u32 = 0;
 
 /// Bits of `mach_port_type_t`.
 pub(super) mod port_type {
@@ -159,6 +163,10 @@ pub(super) struct Region {
     /// In bytes.
     pub(super) size: u64,
     pub(super) user_tag: u32,
+    /// The memory is that of a file, also where the process has written to its own copy.
+    pub(super) external_pager: bool,
+    /// Another map, which processes share.
+    pub(super) is_submap: bool,
 }
 
 /// The calls. All concern the calling task.
@@ -174,7 +182,7 @@ pub(super) trait Kernel {
     fn item(&self, array: &OutOfLine, index: u32) -> u32;
 
     /// User references on the send right that `name` denotes; 0 if it denotes something else, such as a dead
-    /// name.
+    /// name; 1 for the two values that are not names.
     fn mach_port_get_refs(&self, name: Name) -> KernResult<u32>;
 
     /// Takes one user reference from `name`.

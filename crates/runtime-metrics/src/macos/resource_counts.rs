@@ -1,6 +1,6 @@
 //! The resource counts on macOS. Every right and array that a call hands out is released before the next figure is counted.
 
-use super::kernel::{KernReturn, Kernel, TAG_MACH_MSG, UREFS_MAX, port_type};
+use super::kernel::{KernReturn, Kernel, TAG_MACH_MSG, TAG_NONE, UREFS_MAX, port_type};
 use super::{memory, rights};
 use crate::resource_counts::{PortNames, ResourceCounts};
 use crate::snapshot::Reading;
@@ -28,7 +28,17 @@ pub(super) fn count(kernel: &dyn Kernel) -> ResourceCounts {
     counts.rss_kb = counts.note("rss_kb", memory.rss_kb);
     counts.vm_size_kb = counts.note("vm_size_kb", memory.vm_size_kb);
     counts.footprint_kb = counts.note("footprint_kb", memory.footprint_kb);
-    counts.message_memory_bytes = counts.note("message_memory_bytes", message_memory(kernel));
+    match array_memory(kernel) {
+        Ok(memory) => {
+            counts.message_memory_bytes = Some(memory.message);
+            counts.untagged_memory_bytes = Some(memory.untagged);
+        }
+        Err(why) => {
+            for field in ["message_memory_bytes", "untagged_memory_bytes"] {
+                counts.note::<u64>(field, Err(why.clone()));
+            }
+        }
+    }
     counts.release_failures = Some(rights::release_failures());
     counts
 }
@@ -42,15 +52,19 @@ struct ThreadReferences {
 
 fn thread_references(kernel: &dyn Kernel) -> Reading<ThreadReferences> {
     /// The one that lists the thread here, and the thread's own.
-    const EXPECTED: i64 = 2;
+    const EXPECTED: u32 = 2;
     let mut sum = ThreadReferences::default();
     for right in rights::task_threads(kernel).map_err(|why| format!("task_threads: {why}"))? {
         match kernel.mach_port_get_refs(right.name()) {
             // The thread has ended meanwhile: its name denotes something else than a send right now.
             Ok(0) => {}
+            // A thread that was terminated releases its own reference and stays listed for a moment. A living thread
+            // whose own reference was released has as few, and answers.
+            Ok(references)
+                if references < EXPECTED && kernel.thread_identifier_info(right.name()).is_err() => {}
             Ok(references) => {
                 sum.living += 1;
-                sum.excess += i64::from(references) - EXPECTED;
+                sum.excess += i64::from(references) - i64::from(EXPECTED);
                 sum.pegged += u64::from(references >= UREFS_MAX);
             }
             Err(why) => return Err(format!("mach_port_get_refs: {why}")),
@@ -105,17 +119,27 @@ fn descriptors(kernel: &dyn Kernel) -> Reading<u64> {
     ))
 }
 
+/// Memory in which arrays arrive, in bytes.
+#[derive(Default)]
+struct ArrayMemory {
+    message: u64,
+    untagged: u64,
+}
+
 /// Neighbouring regions merge, so that their number says nothing: what counts is the bytes.
-fn message_memory(kernel: &dyn Kernel) -> Reading<u64> {
-    let (mut address, mut bytes) = (0, 0);
+fn array_memory(kernel: &dyn Kernel) -> Reading<ArrayMemory> {
+    let (mut address, mut bytes) = (0, ArrayMemory::default());
     loop {
         let region = match kernel.mach_vm_region_recurse(address) {
             Ok(region) => region,
             Err(KernReturn::INVALID_ADDRESS) => return Ok(bytes),
             Err(why) => return Err(format!("mach_vm_region_recurse({address:#x}): {why}")),
         };
-        if region.user_tag == TAG_MACH_MSG {
-            bytes += region.size;
+        match region.user_tag {
+            TAG_MACH_MSG => bytes.message += region.size,
+            // Mapped files and shared libraries are untagged as well.
+            TAG_NONE if !region.external_pager && !region.is_submap => bytes.untagged += region.size,
+            _ => {}
         }
         let end = region
             .address

@@ -327,6 +327,8 @@ impl Kernel for Xnu {
             address,
             size,
             user_tag: info.user_tag,
+            external_pager: info.external_pager != 0,
+            is_submap: info.is_submap != 0,
         })
     }
 

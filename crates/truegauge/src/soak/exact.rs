@@ -20,8 +20,12 @@ use crate::rig::{Events, SamplingProcess};
 /// Samples beside threads that stay.
 const SAMPLES: u32 = 200;
 
-/// Samples beside a thread that is born before and ends after: rights to it would stay behind as dead names.
+/// Samples beside a thread that is born before and ends after: rights to it would stay behind as dead names. As many are
+/// born in the warm-up: on macOS one of the first births creates a name that stays (a semaphore in a cache of libdispatch).
 const BIRTHS: u32 = 50;
+
+/// The warm-up needs more births than the sampling process has parked threads (12).
+const _: () = assert!(BIRTHS > 12);
 
 /// How long what was released may take to be gone.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -54,7 +58,8 @@ pub(super) fn run(bench: &mut Bench<'_>, seed: Seed) -> Result<CountTestConclusi
 fn compare(bench: &mut Bench<'_>, tracked: &[Tracked]) -> Result<Comparison> {
     let log = bench.dir.join("sampling-process.log");
     let mut quiet = SamplingProcess::start(&bench.binaries.sampling, None, &log, bench.events)?;
-    // Stacks and arenas of as many threads, and whatever else a first time sets up.
+    // The warm-up: stacks and arenas of as many threads, names that are created at a first wait or birth, and whatever
+    // else a first time sets up.
     work(&mut quiet, bench.events)?;
     let looker = Looker::of(tracked.to_vec(), &mut quiet, bench.events)?;
     let before = looker.look(&mut quiet, bench.events)?;

@@ -94,7 +94,7 @@ fn linux() -> Vec<Tracked> {
     ]
 }
 
-/// References, dead names and tagged memory only the process itself can count.
+/// References, dead names and the memory of arrays only the process itself can count.
 fn macos() -> Vec<Tracked> {
     let page = rustix::param::page_size() as u64;
     vec![
@@ -110,6 +110,11 @@ fn macos() -> Vec<Tracked> {
             divisor: page,
             ..Tracked::exact("message_memory", "pages of message memory", "array")
                 .census("/message_memory_bytes")
+        },
+        Tracked {
+            divisor: page,
+            ..Tracked::exact("untagged_memory", "pages of untagged memory", "plain_array")
+                .census("/untagged_memory_bytes")
         },
         Tracked::noisy("rss", "KiB of resident memory", |h| h.rss_kb.as_ref()),
         Tracked::noisy("footprint", "KiB of footprint", |h| h.footprint_kb.as_ref()),
@@ -391,18 +396,17 @@ mod tests {
     }
 
     #[test]
-    fn memory_for_messages_is_counted_in_pages() {
+    fn memory_of_arrays_is_counted_in_pages() {
+        let page = rustix::param::page_size();
+        let census = json!({"message_memory_bytes": 3 * page, "untagged_memory_bytes": 5 * page});
         let macos = macos();
-        let memory = macos
-            .iter()
-            .find(|tracked| tracked.resource.name == "message_memory")
-            .expect("there");
-        let bytes = 3 * rustix::param::page_size();
-        let census = json!({"message_memory_bytes": bytes});
-        assert_eq!(
-            read(memory, &ResourceCounts::default(), &census),
-            Reading::Count(3)
-        );
+        for (name, pages) in [("message_memory", 3), ("untagged_memory", 5)] {
+            let memory = macos.iter().find(|tracked| tracked.resource.name == name);
+            assert_eq!(
+                read(memory.expect(name), &ResourceCounts::default(), &census),
+                Reading::Count(pages)
+            );
+        }
     }
 
     #[test]

@@ -28,6 +28,10 @@ pub(super) enum Fault {
     /// Flavors that are not on every system answer with success and zeros.
     Zeros,
     Timebase(u32, u32),
+    /// No name is a send right: as if every listed thread had ended.
+    NoReferences,
+    /// The name space is empty.
+    NoNames,
     /// A fault that is not in the calls.
     Elsewhere,
 }
@@ -70,14 +74,27 @@ macro_rules! pass_on {
 impl Kernel for Faulty<'_> {
     pass_on! {
         task_threads() -> KernResult<OutOfLine>;
-        mach_port_names() -> KernResult<(OutOfLine, OutOfLine)>;
         item(array: &OutOfLine, index: u32) -> u32;
-        mach_port_get_refs(name: Name) -> KernResult<u32>;
         thread_identifier_info(thread: Name) -> KernResult<u64>;
         mach_vm_region_recurse(address: u64) -> KernResult<Region>;
         is_translated() -> bool;
         ticks_per_second() -> Option<u64>;
         list_descriptors(capacity: usize) -> Result<usize, i32>;
+    }
+
+    fn mach_port_names(&self) -> KernResult<(OutOfLine, OutOfLine)> {
+        if self.fault == Fault::NoNames {
+            return Ok((OutOfLine::default(), OutOfLine::default()));
+        }
+        Kernel::mach_port_names(self.model)
+    }
+
+    fn mach_port_get_refs(&self, name: Name) -> KernResult<u32> {
+        let references = Kernel::mach_port_get_refs(self.model, name)?;
+        Ok(match self.fault {
+            Fault::NoReferences => 0,
+            _ => references,
+        })
     }
 
     fn mach_port_deallocate(&self, name: Name) -> KernResult<()> {

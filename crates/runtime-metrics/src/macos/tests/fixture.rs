@@ -46,7 +46,7 @@ impl Fixture {
     ) -> Vec<String> {
         let model = &self.model;
         // The youngest thread is found to be ending when it is asked for its clock, in the first snapshot.
-        let ending = model.tids()[0];
+        let ending = *model.tids().last().expect("the model has threads");
         model.before(first_thread_info(), Event::Dying(0));
         let mut start = None;
         let report = sample(kernel, ASKED, || {
@@ -69,12 +69,7 @@ impl Fixture {
         let expected = Expected {
             window_ns: (end.1 - start.1) as f64,
             used_ns: (end.0.total() - start.0.total()) as f64,
-            tids: model
-                .tids()
-                .into_iter()
-                .filter(|tid| *tid != ending)
-                .rev()
-                .collect(),
+            tids: model.tids().into_iter().filter(|tid| *tid != ending).collect(),
         };
         faults.extend(expected.faults_of(&report));
         faults
@@ -84,7 +79,8 @@ impl Fixture {
     /// second, and one is born that works through that.
     fn live(&self) {
         let model = &self.model;
-        model.exit(model.tids()[1]);
+        let parked = model.tids().len() - 2;
+        model.exit(model.tids()[parked]);
         let ends = model.spawn("ends", Cpu { user: 100, system: 0 });
         model.pass(ASLEEP.as_nanos() as u64 - SECOND_NS);
         model.exit(ends);

@@ -20,12 +20,13 @@ const PAIRS: usize = 14;
 const PAGE: i64 = 16_384;
 
 /// What `cargo xtask soak` judges on a Mac by the resource counts alone: name, and its place in them.
-pub(super) const RESOURCES: [(&str, &str); 5] = [
+pub(super) const RESOURCES: [(&str, &str); 6] = [
     ("threads", "/threads"),
     ("port_names", "/port_names/total"),
     ("user_references", "/excess_thread_references"),
     ("dead_names", "/port_names/dead_names"),
     ("message_memory", "/message_memory_bytes"),
+    ("untagged_memory", "/untagged_memory_bytes"),
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,8 @@ enum Leak {
     Reference,
     /// The memory that the list of threads came in.
     Array,
+    /// The memory that the list of names came in; that of their types is freed.
+    PlainArray,
     Port,
     Thread,
     /// The reference on a thread that ends between the list and the question for its clock.
@@ -47,6 +50,7 @@ impl Leak {
         match name {
             "reference" => Self::Reference,
             "array" => Self::Array,
+            "plain-array" => Self::PlainArray,
             "port" => Self::Port,
             "thread" => Self::Thread,
             "error-path" => Self::ErrorPath,
@@ -122,8 +126,8 @@ impl Soak {
             Leak::Nothing => {}
             Leak::Reference => {
                 let mut listed = rights::task_threads(model).expect("threads");
-                // The kernel lists the youngest first.
-                std::mem::forget(listed.swap_remove(0));
+                // The kernel lists the youngest last.
+                std::mem::forget(listed.pop());
             }
             Leak::Array => {
                 let array = Kernel::task_threads(model).expect("threads");
@@ -131,6 +135,10 @@ impl Soak {
                     let name = Kernel::item(model, &array, index);
                     Kernel::mach_port_deallocate(model, name).expect("released");
                 }
+            }
+            Leak::PlainArray => {
+                let (_names, types) = Kernel::mach_port_names(model).expect("names");
+                Kernel::mach_vm_deallocate(model, types).expect("released");
             }
             Leak::Port => {
                 model.allocate_receive();
@@ -142,8 +150,8 @@ impl Soak {
                 let ends = model.spawn("ends", PARKED);
                 let mut listed = rights::task_threads(model).expect("threads");
                 model.exit(ends);
-                // The kernel lists the youngest first.
-                std::mem::forget(listed.swap_remove(0));
+                // The kernel lists the youngest last.
+                std::mem::forget(listed.pop());
             }
         }
     }
@@ -168,10 +176,9 @@ impl Soak {
         };
         let reading = |(name, pointer): &(&str, &str)| {
             let count = counted.pointer(pointer).and_then(Value::as_i64).expect(name);
-            let count = if *name == "message_memory" {
-                count / PAGE
-            } else {
-                count
+            let count = match *name {
+                "message_memory" | "untagged_memory" => count / PAGE,
+                _ => count,
             };
             match defect {
                 CountsDefect::Half => Reading::Count(count / 2),

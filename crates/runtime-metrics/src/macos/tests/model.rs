@@ -108,6 +108,8 @@ impl Kernel for Model {
             address: region.address,
             size: region.size,
             user_tag: region.tag,
+            external_pager: region.external_pager,
+            is_submap: region.is_submap,
         })
     }
 

@@ -42,7 +42,7 @@ fn what_could_not_be_released_is_logged_and_counted() {
     for (call, line) in [
         (
             Call::MachPortDeallocate,
-            "ERROR: a reference on port 0x101 could not be released and has leaked",
+            "ERROR: a reference on port 0x103 could not be released and has leaked",
         ),
         (
             Call::MachVmDeallocate,

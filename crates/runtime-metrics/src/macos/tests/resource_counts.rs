@@ -2,6 +2,7 @@
 
 use mach_model::{Call, Config, Cpu, Event, Model, UREFS_MAX, kern};
 
+use super::faulty::{Fault, Faulty};
 use crate::ResourceCounts;
 use crate::macos::kernel::{KernReturn, Kernel};
 use crate::macos::resource_counts::count;
@@ -43,7 +44,11 @@ fn resource_counts_are_complete_and_change_nothing() {
         (first.excess_thread_references, first.pegged_threads),
         (Some(0), Some(0))
     );
-    assert_eq!(first.message_memory_bytes, Some(0));
+    assert_eq!(
+        (first.message_memory_bytes, first.untagged_memory_bytes),
+        (Some(0), Some(0)),
+        "mapped files and submaps are left out"
+    );
     let kb = (8 * 16, (1 << 20) + 8 * 16, 8 * 16 + 4);
     assert_eq!(
         (first.rss_kb, first.vm_size_kb, first.footprint_kb),
@@ -72,7 +77,7 @@ fn rights_that_are_not_released_are_excess_references_and_then_dead_names() {
     );
     assert_eq!(leaking.message_memory_bytes, Some(0));
 
-    model.exit(model.tids()[0]);
+    model.exit(model.tids()[1]);
     let after = counts(&model);
     assert_eq!(
         (after.threads, after.excess_thread_references),
@@ -104,6 +109,21 @@ fn arrays_that_are_not_freed_are_message_memory() {
     assert_eq!(
         (before.message_memory_bytes, after.message_memory_bytes),
         (Some(0), Some(10 * 16_384))
+    );
+    assert_eq!(after.untagged_memory_bytes, before.untagged_memory_bytes);
+}
+
+#[test]
+fn arrays_of_plain_data_that_are_not_freed_are_untagged_memory() {
+    let model = model(3);
+    for _ in 0..10 {
+        Kernel::mach_port_names(&model).expect("names");
+    }
+    let counts = counts(&model);
+    assert_eq!(
+        (counts.untagged_memory_bytes, counts.message_memory_bytes),
+        (Some(20 * 16_384), Some(0)),
+        "names and types"
     );
 }
 
@@ -179,7 +199,7 @@ fn what_cannot_be_counted_is_missing_and_the_rest_is_there() {
         (Call::TaskVmInfo, &["footprint_kb"], "TASK_VM_INFO: "),
         (
             Call::MachVmRegionRecurse,
-            &["message_memory_bytes"],
+            &["message_memory_bytes", "untagged_memory_bytes"],
             "mach_vm_region_recurse(0x0): ",
         ),
     ] {
@@ -196,27 +216,57 @@ fn what_cannot_be_counted_is_missing_and_the_rest_is_there() {
         assert!(fields.iter().all(|field| json.get(field).is_none()), "{json}");
         assert_eq!(
             json.as_object().expect("an object").len(),
-            12 - fields.len(),
+            13 - fields.len(),
             "{json}"
         );
         assert_eq!(model.audit(), [""; 0]);
     }
 }
 
-#[test]
-fn a_thread_that_ends_during_the_count_is_left_out() {
-    let model = model(3);
-    let rehearsal = self::model(3);
+/// The number of a count's first call of this kind.
+fn first(call: Call) -> usize {
+    let rehearsal = model(3);
     count(&rehearsal);
-    let get_refs = |call: &Call| *call == Call::MachPortGetRefs;
-    let call = rehearsal.calls_made().iter().position(get_refs).expect("asked");
-    model.before(call, Event::Death(0));
-    let counts = counts(&model);
-    assert_eq!(
-        (counts.threads, counts.excess_thread_references),
-        (Some(3), Some(0))
-    );
-    assert_eq!(counts.port_names.expect("names").dead_names, 0);
+    let is_it = |made: &Call| *made == call;
+    rehearsal.calls_made().iter().position(is_it).expect("called")
+}
+
+#[test]
+fn a_thread_that_ends_before_or_during_the_count_is_left_out() {
+    for call in [first(Call::TaskThreads), first(Call::MachPortGetRefs)] {
+        for event in [Event::Terminated(0), Event::Dying(0), Event::Death(0)] {
+            let model = model(3);
+            model.before(call, event.clone());
+            let counts = counts(&model);
+            assert_eq!(
+                (counts.threads, counts.excess_thread_references),
+                (Some(3), Some(0)),
+                "{event:?} before call {call}"
+            );
+            assert_eq!(counts.port_names.expect("names").dead_names, 0);
+            assert_eq!(model.audit(), [""; 0]);
+        }
+    }
+}
+
+#[test]
+fn a_listing_without_a_living_thread_is_missing_with_the_reason() {
+    let model = model(1);
+    let counts = count(&Faulty::new(&model, Fault::NoReferences));
+    for field in ["threads", "excess_thread_references", "pegged_threads"] {
+        let why = &counts.missing[field];
+        assert!(why.starts_with("task_threads lists no living thread"), "{why}");
+    }
+    assert_eq!((counts.threads, model.audit()), (None, vec![]));
+}
+
+#[test]
+fn a_name_space_without_names_is_missing_with_the_reason() {
+    let model = model(1);
+    let counts = count(&Faulty::new(&model, Fault::NoNames));
+    let why = &counts.missing["port_names"];
+    assert!(why.starts_with("mach_port_names lists nothing"), "{why}");
+    assert_eq!((counts.port_names, model.audit()), (None, vec![]));
 }
 
 #[test]

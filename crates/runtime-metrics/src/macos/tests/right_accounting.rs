@@ -18,6 +18,8 @@ const WINDOW: Duration = Duration::from_secs(2);
 
 const EVENTS: &[Event] = &[
     Event::Birth,
+    Event::Terminated(0),
+    Event::Terminated(1),
     Event::Dying(0),
     Event::Dying(1),
     Event::Death(0),
@@ -152,10 +154,11 @@ fn every_event_before_every_call_leaves_the_books_balanced() {
 fn events() -> impl Strategy<Value = Vec<(usize, Event)>> {
     let event = prop_oneof![
         2 => Just(Event::Birth),
+        2 => (0..40_usize).prop_map(Event::Terminated),
         2 => (0..40_usize).prop_map(Event::Dying),
         2 => (0..40_usize).prop_map(Event::Death),
         1 => (0..5_000_000_000_u64).prop_map(Event::Time),
-        3 => prop::sample::select(EVENTS).prop_filter("failures", |event| matches!(event, Event::Fail(_))),
+        4 => prop::sample::select(EVENTS).prop_filter("failures", |event| matches!(event, Event::Fail(_))),
         1 => Just(Event::Panic),
     ];
     prop::collection::vec((0..250_usize, event), 0..40)

@@ -4,6 +4,7 @@
 //! memory come and go. A case has failed when it fails again and again.
 #![allow(unsafe_code)]
 
+use std::cell::RefCell;
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -74,6 +75,10 @@ impl World for System {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
+
+    fn keeps_terminated_threads(&self) -> bool {
+        false
+    }
 }
 
 /// Ends when it is dropped.
@@ -81,7 +86,7 @@ struct ParkedThread {
     tid: u64,
     port: Name,
     /// A message: work. None any more: end.
-    orders: Option<Sender<()>>,
+    orders: RefCell<Option<Sender<()>>>,
     done: Receiver<()>,
     handle: Option<JoinHandle<()>>,
 }
@@ -115,7 +120,7 @@ impl ParkedThread {
         Self {
             tid,
             port,
-            orders: Some(orders),
+            orders: RefCell::new(Some(orders)),
             done,
             handle: Some(handle),
         }
@@ -124,7 +129,7 @@ impl ParkedThread {
 
 impl Drop for ParkedThread {
     fn drop(&mut self) {
-        self.orders = None;
+        self.begin_to_end();
         let joined = self.handle.take().expect("dropped once").join();
         assert!(joined.is_ok() || std::thread::panicking());
     }
@@ -140,12 +145,14 @@ impl Parked for ParkedThread {
     }
 
     fn work(&self) {
-        self.orders
-            .as_ref()
-            .expect("alive")
-            .send(())
-            .expect("the thread waits");
+        let orders = self.orders.borrow();
+        let waits = orders.as_ref().expect("alive").send(());
+        waits.expect("the thread waits");
         self.done.recv().expect("the thread works");
+    }
+
+    fn begin_to_end(&self) {
+        self.orders.replace(None);
     }
 
     fn end(self: Box<Self>) {}
