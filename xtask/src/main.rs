@@ -8,6 +8,7 @@ mod darwin;
 mod exit;
 mod generated_section;
 mod product;
+mod rehearsal;
 mod tools;
 
 use std::ffi::OsString;
@@ -36,6 +37,7 @@ enum Chore {
     Ci(cmd::ci::Args),
     Setup(cmd::setup::Args),
     CheckMacos(cmd::check_macos::Args),
+    Rehearse(cmd::rehearse::Args),
     Docs(cmd::docs::Args),
     Bench(cmd::bench::Args),
     Fuzz(cmd::fuzz::Args),
@@ -54,6 +56,7 @@ impl Chore {
             Self::Ci(args) => cmd::ci::run(&args, checkout),
             Self::Setup(args) => cmd::setup::run(&args, checkout),
             Self::CheckMacos(args) => cmd::check_macos::run(&args, checkout),
+            Self::Rehearse(args) => cmd::rehearse::run(&args, checkout),
             Self::Docs(args) => cmd::docs::run(&args, checkout),
             Self::Bench(args) => cmd::bench::run(&args, checkout),
             Self::Fuzz(args) => cmd::fuzz::run(&args, checkout),
@@ -135,7 +138,7 @@ mod tests {
         );
         assert_eq!(
             section("Chores of this repository:\n", "\n\nOptions:\n"),
-            "build test lint ci setup check-macos docs bench fuzz sanitize mutants soak-study selftest"
+            "build test lint ci setup check-macos rehearse docs bench fuzz sanitize mutants soak-study selftest"
         );
         assert!(!help.contains('{'), "{help}");
     }

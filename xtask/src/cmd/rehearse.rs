@@ -1,0 +1,66 @@
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anstream::println;
+use anyhow::{Result, bail};
+
+use crate::cargo;
+use crate::checkout::Checkout;
+use crate::console::FAILED;
+use crate::exit::Exit;
+use crate::rehearsal::act::{Sandbox, files};
+use crate::rehearsal::table;
+use crate::tools;
+
+/// Run every workflow on this machine with stand-ins, and see that each job reaches what it must reach.
+///
+/// nektos/act runs the jobs. cargo, rustup and all actions are stand-ins that print their calls. xtask/src/rehearsal/table.rs
+/// is the table of the calls: with every step green, with each step red in turn, with a verdict INCONCLUSIVE, and with the
+/// jobs cancelled. No case needs a network, a Mac or a container.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Rehearse the workflows of another directory against the table
+    #[arg(long, value_name = "DIR")]
+    workflows: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args, checkout: &Checkout) -> Result<Exit> {
+    let begun = Instant::now();
+    let sh = tools::shell(checkout)?;
+    if tools::named("act").answers(&sh).is_none() {
+        bail!("act is missing: run `cargo xtask setup`");
+    }
+    let own = checkout.root().join(".github/workflows");
+    let dir = args.workflows.clone().unwrap_or(own);
+    let table = table::workflows();
+    let mut faults: Vec<String> = files(&dir)?
+        .into_iter()
+        .filter(|file| !table.iter().any(|workflow| workflow.file == *file))
+        .map(|file| format!("{file}: it is not in xtask/src/rehearsal/table.rs"))
+        .collect();
+    let place = cargo::target_dir(checkout)?.join(format!("rehearsal/{}", std::process::id()));
+    let sandbox = Sandbox::create(&place, &dir, sh.var_os("PATH").unwrap_or_default())?;
+    let mut cases = 0;
+    for workflow in &table {
+        let (ran, found) = sandbox.rehearse(workflow)?;
+        cases += ran;
+        faults.extend(found);
+        println!(
+            "{}, {}: {} jobs, {} legs, {ran} cases",
+            workflow.file,
+            workflow.event,
+            workflow.jobs.len(),
+            workflow.legs().count()
+        );
+    }
+    for fault in &faults {
+        println!("{FAILED}FAILED{FAILED:#} {fault}");
+    }
+    let word = if faults.is_empty() { "PASS" } else { "FAIL" };
+    println!(
+        "{word}: {cases} cases, {} faults, in {:.1?}",
+        faults.len(),
+        begun.elapsed()
+    );
+    Ok(Exit::passed(faults.is_empty()))
+}

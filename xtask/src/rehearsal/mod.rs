@@ -1,0 +1,305 @@
+//! What the jobs of a workflow must call, in every case, as data; and the comparison with what they did call.
+//!
+//! A job calls cargo, rustup and actions. In a rehearsal these are stand-ins, which end as the case's plan says.
+
+pub(crate) mod act;
+pub(crate) mod table;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use self::When::{AfterRed, Always, Cleanup, Green, Retry, Verdict};
+
+/// One workflow, as one event starts it.
+#[derive(Clone)]
+pub(crate) struct Workflow {
+    pub(crate) file: &'static str,
+    pub(crate) event: &'static str,
+    /// The inputs of a `workflow_dispatch`.
+    pub(crate) inputs: &'static [(&'static str, &'static str)],
+    pub(crate) jobs: Vec<Job>,
+    /// Whether only the verdict's cases are run, because another event runs the others.
+    pub(crate) verdict_only: bool,
+}
+
+#[derive(Clone)]
+pub(crate) struct Job {
+    pub(crate) id: &'static str,
+    /// The legs of its matrix, each with the arguments that stand for `{arguments}`; one of no name without a matrix.
+    pub(crate) legs: &'static [(&'static str, &'static str)],
+    pub(crate) calls: Vec<Call>,
+    pub(crate) begins: Begins,
+}
+
+/// When a job begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begins {
+    AtOnce,
+    /// After other jobs, whatever their results.
+    Later,
+    /// After all other jobs; it calls nothing and fails if any of them failed.
+    Concludes,
+}
+
+#[derive(Clone)]
+pub(crate) struct Call {
+    pub(crate) when: When,
+    pub(crate) text: &'static str,
+}
+
+/// When a job makes a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// While every call before it has passed.
+    Green,
+    /// Unless the job was cancelled.
+    Always,
+    /// Also after a cancellation.
+    Cleanup,
+    /// Only after a call that failed.
+    AfterRed,
+    /// Unless the job was cancelled. A [`Retry`] replaces an INCONCLUSIVE verdict.
+    Verdict,
+    /// Only after an INCONCLUSIVE verdict.
+    Retry,
+}
+
+/// The number of the call during which a job is cancelled.
+const CANCELLED: usize = 1;
+
+/// How a stand-in ends where it does not pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum End {
+    Red,
+    Inconclusive,
+    /// The job is cancelled during the call.
+    Cancelled,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Red => "1",
+            Self::Inconclusive => "3",
+            Self::Cancelled => "hang",
+        })
+    }
+}
+
+/// The ends of the calls that do not pass, by the job and the call's number in it.
+pub(crate) type Plan = BTreeMap<(&'static str, usize), End>;
+
+/// What a leg did, or must do.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Conduct {
+    pub(crate) calls: Vec<String>,
+    /// `None` where the leg has not ended.
+    pub(crate) passed: Option<bool>,
+}
+
+/// What every leg did, by job and leg.
+pub(crate) type Observed = BTreeMap<(String, String), Conduct>;
+
+impl Job {
+    pub(crate) fn new(id: &'static str, calls: Vec<Call>) -> Self {
+        Self {
+            id,
+            legs: &[("", "")],
+            calls,
+            begins: Begins::AtOnce,
+        }
+    }
+
+    /// The calls that the job makes while all pass.
+    fn green_calls(&self) -> impl Iterator<Item = &Call> {
+        self.calls
+            .iter()
+            .filter(|call| !matches!(call.when, AfterRed | Retry))
+    }
+
+    /// The number of its verdict among its calls.
+    fn verdict(&self) -> Option<usize> {
+        self.green_calls().position(|call| call.when == Verdict)
+    }
+
+    fn retries(&self) -> bool {
+        self.calls.iter().any(|call| call.when == Retry)
+    }
+
+    fn conduct(&self, leg: (&str, &str), plan: &Plan) -> Conduct {
+        let mut calls = Vec::new();
+        let (mut red, mut inconclusive, mut cancelled) = (false, false, false);
+        for call in &self.calls {
+            let is_made = match call.when {
+                Green => !red && !cancelled,
+                Always | Verdict => !cancelled,
+                Cleanup => true,
+                AfterRed => red && !cancelled,
+                Retry => inconclusive && !cancelled,
+            };
+            if !is_made {
+                continue;
+            }
+            match plan.get(&(self.id, calls.len())) {
+                None => {}
+                Some(End::Inconclusive) if call.when == Verdict && self.retries() => inconclusive = true,
+                Some(End::Red | End::Inconclusive) => red = true,
+                Some(End::Cancelled) => cancelled = true,
+            }
+            calls.push(normal(
+                &call.text.replace("{leg}", leg.0).replace("{arguments}", leg.1),
+            ));
+        }
+        Conduct {
+            calls,
+            passed: (!cancelled).then_some(!red),
+        }
+    }
+}
+
+/// Words that single spaces separate.
+pub(crate) fn normal(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+impl Workflow {
+    /// Every case: all calls pass; each call of each job fails in turn; a verdict is inconclusive, once and twice; a
+    /// cancellation. A case fails one call in every job, because the jobs do not depend on each other's results.
+    pub(crate) fn cases(&self) -> Vec<Plan> {
+        let longest = self.jobs.iter().map(|job| job.green_calls().count()).max();
+        let in_every_job = |number: usize, end: End| -> Plan {
+            let has = |job: &&Job| number < job.green_calls().count();
+            self.jobs
+                .iter()
+                .filter(has)
+                .map(|job| ((job.id, number), end))
+                .collect()
+        };
+        let mut cases = vec![Plan::new()];
+        if !self.verdict_only {
+            cases.extend((0..longest.unwrap_or(0)).map(|number| in_every_job(number, End::Red)));
+            let begun = self.jobs.iter().filter(|job| job.begins == Begins::AtOnce);
+            cases.push(begun.map(|job| ((job.id, CANCELLED), End::Cancelled)).collect());
+        }
+        let judging = || self.jobs.iter().filter_map(|job| Some((job, job.verdict()?)));
+        if judging().count() > 0 {
+            let once = judging().map(|(job, number)| ((job.id, number), End::Inconclusive));
+            cases.push(once.collect());
+            let twice = judging()
+                .filter(|(job, _)| job.retries())
+                .flat_map(|(job, number)| {
+                    [number, number + 1].map(|number| ((job.id, number), End::Inconclusive))
+                });
+            cases.push(twice.collect());
+        }
+        cases.sort();
+        cases.dedup();
+        cases
+    }
+
+    /// What is wrong with the conduct of all legs in a case, a line each.
+    pub(crate) fn faults(&self, plan: &Plan, observed: &Observed) -> Vec<String> {
+        let mut faults = Vec::new();
+        let is_cancelled = plan.values().any(|end| *end == End::Cancelled);
+        let any_red = self
+            .legs()
+            .any(|(job, leg)| job.conduct(leg, plan).passed == Some(false));
+        for (job, leg) in self.legs() {
+            let mut expected = job.conduct(leg, plan);
+            if job.begins == Begins::Concludes {
+                expected.passed = Some(!any_red);
+            }
+            let place = format!("{}, {}", self.file, named(job.id, leg.0));
+            let case = self.case_of(job, plan);
+            let Some(seen) = observed.get(&(job.id.to_owned(), leg.0.to_owned())) else {
+                if !is_cancelled {
+                    faults.push(format!("{place}: {case}: it does not run"));
+                }
+                continue;
+            };
+            // act begins no job after a cancellation, and the last legs of a matrix once others have ended.
+            let was_cancelled = || seen.calls.get(CANCELLED) == expected.calls.get(CANCELLED);
+            if is_cancelled && (job.begins != Begins::AtOnce || !was_cancelled()) {
+                continue;
+            }
+            faults.extend(
+                differences(&expected, seen)
+                    .into_iter()
+                    .map(|fault| format!("{place}: {case}: {fault}")),
+            );
+        }
+        for (job, leg) in observed.keys() {
+            if !self
+                .legs()
+                .any(|(known, (name, _))| known.id == job && name == leg)
+            {
+                faults.push(format!(
+                    "{}, {}: it is not in xtask/src/rehearsal/table.rs",
+                    self.file,
+                    named(job, leg)
+                ));
+            }
+        }
+        faults
+    }
+
+    pub(crate) fn legs(&self) -> impl Iterator<Item = (&Job, (&'static str, &'static str))> {
+        self.jobs
+            .iter()
+            .flat_map(|job| job.legs.iter().map(move |leg| (job, *leg)))
+    }
+
+    /// A case as one of its jobs has it.
+    fn case_of(&self, job: &Job, plan: &Plan) -> String {
+        let words: Vec<String> = plan
+            .iter()
+            .filter(|((id, _), _)| *id == job.id)
+            .map(|((_, number), end)| {
+                let text = job
+                    .green_calls()
+                    .nth(*number)
+                    .map_or("the second run", |call| call.text);
+                match end {
+                    End::Red => format!("`{text}` red"),
+                    End::Inconclusive => format!("`{text}` inconclusive"),
+                    End::Cancelled => format!("cancelled during `{text}`"),
+                }
+            })
+            .collect();
+        match (words.is_empty(), plan.is_empty()) {
+            (false, _) => words.join(", then "),
+            (true, true) => "every step green".to_owned(),
+            (true, false) => "other jobs red".to_owned(),
+        }
+    }
+}
+
+fn named(job: &str, leg: &str) -> String {
+    if leg.is_empty() {
+        format!("job {job}")
+    } else {
+        format!("job {job} ({leg})")
+    }
+}
+
+fn differences(expected: &Conduct, seen: &Conduct) -> Vec<String> {
+    let mut surplus = seen.calls.clone();
+    let mut faults = Vec::new();
+    for call in &expected.calls {
+        match surplus.iter().position(|made| made == call) {
+            Some(index) => drop(surplus.remove(index)),
+            None => faults.push(format!("`{call}` is never reached")),
+        }
+    }
+    faults.extend(surplus.iter().map(|call| format!("`{call}` is called")));
+    if faults.is_empty() && expected.calls != seen.calls {
+        faults.push(format!("the order of calls is {:?}", seen.calls));
+    }
+    match (expected.passed, seen.passed) {
+        (Some(true), Some(false)) => faults.push("the job fails".to_owned()),
+        (Some(false), Some(true)) => faults.push("the job passes".to_owned()),
+        (Some(_), None) => faults.push("the job does not end".to_owned()),
+        _ => {}
+    }
+    faults
+}
