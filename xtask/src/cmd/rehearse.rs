@@ -9,7 +9,7 @@ use crate::checkout::Checkout;
 use crate::console::FAILED;
 use crate::exit::Exit;
 use crate::rehearsal::act::{Sandbox, files};
-use crate::rehearsal::table;
+use crate::rehearsal::{TABLE, lines, table};
 use crate::tools;
 
 /// Run every workflow on this machine with stand-ins, and see that each job reaches what it must reach.
@@ -33,11 +33,12 @@ pub(crate) fn run(args: &Args, checkout: &Checkout) -> Result<Exit> {
     let own = checkout.root().join(".github/workflows");
     let dir = args.workflows.clone().unwrap_or(own);
     let table = table::workflows();
-    let mut faults: Vec<String> = files(&dir)?
+    let unknown: Vec<String> = files(&dir)?
         .into_iter()
         .filter(|file| !table.iter().any(|workflow| workflow.file == *file))
-        .map(|file| format!("{file}: it is not in xtask/src/rehearsal/table.rs"))
+        .map(|file| format!("{file}: it is not in {TABLE}"))
         .collect();
+    let mut faults = Vec::new();
     let place = cargo::target_dir(checkout)?.join(format!("rehearsal/{}", std::process::id()));
     let sandbox = Sandbox::create(&place, &dir, sh.var_os("PATH").unwrap_or_default())?;
     let mut cases = 0;
@@ -53,6 +54,7 @@ pub(crate) fn run(args: &Args, checkout: &Checkout) -> Result<Exit> {
             workflow.legs().count()
         );
     }
+    let faults = [unknown, lines(faults)].concat();
     for fault in &faults {
         println!("{FAILED}FAILED{FAILED:#} {fault}");
     }

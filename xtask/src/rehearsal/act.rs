@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Begins, Conduct, End, Observed, Plan, Workflow, normal};
+use super::{Begins, Conduct, End, Fault, Observed, Plan, Workflow, normal};
 
 /// The runners of all workflows. act skips a job of any other.
 const RUNNERS: [&str; 5] = [
@@ -82,7 +82,7 @@ impl Sandbox {
     }
 
     /// Runs every case of the workflow, some of them at a time, and returns their number and what is wrong.
-    pub(crate) fn rehearse(&self, workflow: &Workflow) -> Result<(usize, Vec<String>)> {
+    pub(crate) fn rehearse(&self, workflow: &Workflow) -> Result<(usize, Vec<Fault>)> {
         let cases = workflow.cases();
         let next = AtomicUsize::new(0);
         let found = Mutex::new(BTreeMap::new());

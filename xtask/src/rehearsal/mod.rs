@@ -47,6 +47,13 @@ pub(crate) struct Call {
     pub(crate) text: &'static str,
 }
 
+impl Call {
+    /// The call as a leg makes it.
+    fn on(&self, (name, arguments): (&str, &str)) -> String {
+        normal(&self.text.replace("{leg}", name).replace("{arguments}", arguments))
+    }
+}
+
 /// When a job makes a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum When {
@@ -63,6 +70,9 @@ pub(crate) enum When {
     /// Only after an INCONCLUSIVE verdict.
     Retry,
 }
+
+/// The file that says what must happen.
+pub(crate) const TABLE: &str = "xtask/src/rehearsal/table.rs";
 
 /// The number of the call during which a job is cancelled.
 const CANCELLED: usize = 1;
@@ -97,6 +107,45 @@ pub(crate) struct Conduct {
     pub(crate) passed: Option<bool>,
 }
 
+/// A difference between the table and what a leg did in a case.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    /// The workflow and the job.
+    place: String,
+    leg: String,
+    case: String,
+    what: String,
+    /// Whether the verdict is not reached.
+    hides_verdict: bool,
+}
+
+/// A line for each distinct fault, with the first case and leg that show it and the number of the others; hidden verdicts
+/// first.
+pub(crate) fn lines(mut faults: Vec<Fault>) -> Vec<String> {
+    faults.sort_by_key(|fault| !fault.hides_verdict);
+    let mut lines = Vec::new();
+    for (index, fault) in faults.iter().enumerate() {
+        let same = |other: &&Fault| (&other.place, &other.what) == (&fault.place, &fault.what);
+        if faults[..index].iter().any(|other| same(&other)) {
+            continue;
+        }
+        let leg = if fault.leg.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", fault.leg)
+        };
+        let others = match faults[index + 1..].iter().filter(same).count() {
+            0 => String::new(),
+            others => format!("; also in {others} other cases and legs"),
+        };
+        lines.push(format!(
+            "{}{leg}: {}: {}{others}",
+            fault.place, fault.case, fault.what
+        ));
+    }
+    lines
+}
+
 /// What every leg did, by job and leg.
 pub(crate) type Observed = BTreeMap<(String, String), Conduct>;
 
@@ -126,6 +175,33 @@ impl Job {
         self.calls.iter().any(|call| call.when == Retry)
     }
 
+    /// A case as this job has it.
+    fn case(&self, plan: &Plan) -> String {
+        let words: Vec<String> = plan
+            .iter()
+            .filter(|((id, _), _)| *id == self.id)
+            .map(|((_, number), end)| {
+                let is_retry = number
+                    .checked_sub(1)
+                    .is_some_and(|first| plan.contains_key(&(self.id, first)));
+                let text = match self.green_calls().nth(*number) {
+                    Some(call) if !is_retry => call.text,
+                    _ => "the second run",
+                };
+                match end {
+                    End::Red => format!("`{text}` red"),
+                    End::Inconclusive => format!("`{text}` inconclusive"),
+                    End::Cancelled => format!("cancelled during `{text}`"),
+                }
+            })
+            .collect();
+        match (words.is_empty(), plan.is_empty()) {
+            (false, _) => words.join(", then "),
+            (true, true) => "every step green".to_owned(),
+            (true, false) => "other jobs red".to_owned(),
+        }
+    }
+
     fn conduct(&self, leg: (&str, &str), plan: &Plan) -> Conduct {
         let mut calls = Vec::new();
         let (mut red, mut inconclusive, mut cancelled) = (false, false, false);
@@ -146,9 +222,7 @@ impl Job {
                 Some(End::Red | End::Inconclusive) => red = true,
                 Some(End::Cancelled) => cancelled = true,
             }
-            calls.push(normal(
-                &call.text.replace("{leg}", leg.0).replace("{arguments}", leg.1),
-            ));
+            calls.push(call.on(leg));
         }
         Conduct {
             calls,
@@ -197,9 +271,18 @@ impl Workflow {
         cases
     }
 
-    /// What is wrong with the conduct of all legs in a case, a line each.
-    pub(crate) fn faults(&self, plan: &Plan, observed: &Observed) -> Vec<String> {
+    /// What is wrong with the conduct of all legs in a case.
+    pub(crate) fn faults(&self, plan: &Plan, observed: &Observed) -> Vec<Fault> {
         let mut faults = Vec::new();
+        let mut found = |job: &str, leg: &str, case: String, what: String| {
+            faults.push(Fault {
+                place: format!("{}, job {job}", self.file),
+                leg: leg.to_owned(),
+                case,
+                hides_verdict: what.starts_with(UNREACHABLE),
+                what,
+            });
+        };
         let is_cancelled = plan.values().any(|end| *end == End::Cancelled);
         let any_red = self
             .legs()
@@ -209,11 +292,10 @@ impl Workflow {
             if job.begins == Begins::Concludes {
                 expected.passed = Some(!any_red);
             }
-            let place = format!("{}, {}", self.file, named(job.id, leg.0));
-            let case = self.case_of(job, plan);
-            let Some(seen) = observed.get(&(job.id.to_owned(), leg.0.to_owned())) else {
+            let seen = observed.get(&(job.id.to_owned(), leg.0.to_owned()));
+            let Some(seen) = seen.filter(|seen| **seen != Conduct::default()) else {
                 if !is_cancelled {
-                    faults.push(format!("{place}: {case}: it does not run"));
+                    found(job.id, leg.0, job.case(plan), "it does not run".to_owned());
                 }
                 continue;
             };
@@ -222,22 +304,18 @@ impl Workflow {
             if is_cancelled && (job.begins != Begins::AtOnce || !was_cancelled()) {
                 continue;
             }
-            faults.extend(
-                differences(&expected, seen)
-                    .into_iter()
-                    .map(|fault| format!("{place}: {case}: {fault}")),
-            );
+            let verdict = job.calls.iter().find(|call| call.when == Verdict);
+            let verdict = verdict.map(|call| call.on(leg));
+            for what in differences(&expected, seen, verdict.as_ref()) {
+                found(job.id, leg.0, job.case(plan), what);
+            }
         }
         for (job, leg) in observed.keys() {
             if !self
                 .legs()
                 .any(|(known, (name, _))| known.id == job && name == leg)
             {
-                faults.push(format!(
-                    "{}, {}: it is not in xtask/src/rehearsal/table.rs",
-                    self.file,
-                    named(job, leg)
-                ));
+                found(job, leg, "always".to_owned(), format!("it is not in {TABLE}"));
             }
         }
         faults
@@ -248,47 +326,19 @@ impl Workflow {
             .iter()
             .flat_map(|job| job.legs.iter().map(move |leg| (job, *leg)))
     }
-
-    /// A case as one of its jobs has it.
-    fn case_of(&self, job: &Job, plan: &Plan) -> String {
-        let words: Vec<String> = plan
-            .iter()
-            .filter(|((id, _), _)| *id == job.id)
-            .map(|((_, number), end)| {
-                let text = job
-                    .green_calls()
-                    .nth(*number)
-                    .map_or("the second run", |call| call.text);
-                match end {
-                    End::Red => format!("`{text}` red"),
-                    End::Inconclusive => format!("`{text}` inconclusive"),
-                    End::Cancelled => format!("cancelled during `{text}`"),
-                }
-            })
-            .collect();
-        match (words.is_empty(), plan.is_empty()) {
-            (false, _) => words.join(", then "),
-            (true, true) => "every step green".to_owned(),
-            (true, false) => "other jobs red".to_owned(),
-        }
-    }
 }
 
-fn named(job: &str, leg: &str) -> String {
-    if leg.is_empty() {
-        format!("job {job}")
-    } else {
-        format!("job {job} ({leg})")
-    }
-}
+/// How a fault begins that hides a verdict.
+const UNREACHABLE: &str = "the verdict is unreachable";
 
-fn differences(expected: &Conduct, seen: &Conduct) -> Vec<String> {
+fn differences(expected: &Conduct, seen: &Conduct, verdict: Option<&String>) -> Vec<String> {
     let mut surplus = seen.calls.clone();
     let mut faults = Vec::new();
     for call in &expected.calls {
         match surplus.iter().position(|made| made == call) {
             Some(index) => drop(surplus.remove(index)),
-            None => faults.push(format!("`{call}` is never reached")),
+            None if Some(call) == verdict => faults.push(format!("{UNREACHABLE}: `{call}` is not called")),
+            None => faults.push(format!("`{call}` is not called")),
         }
     }
     faults.extend(surplus.iter().map(|call| format!("`{call}` is called")));
@@ -303,3 +353,6 @@ fn differences(expected: &Conduct, seen: &Conduct) -> Vec<String> {
     }
     faults
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,281 @@
+use std::io::Write as _;
+
+use super::act::Sandbox;
+use super::*;
+use crate::checkout::Checkout;
+use crate::tools;
+
+/// A workflow of two legs with all that a Mac's job needs, and its conclusion.
+const GOOD: &str = "\
+on: push
+jobs:
+  macos:
+    strategy:
+      matrix:
+        include: [{leg: one, runner: macos-26}, {leg: two, runner: macos-15, arguments: --hardened}]
+    runs-on: ${{ matrix.runner }}
+    steps:
+      - uses: actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1
+      - run: rustup toolchain install
+      - run: cargo test
+        if: ${{ !cancelled() }}
+      - run: cargo verdict ${{ matrix.arguments }}
+        id: verdict
+        if: ${{ !cancelled() }}
+        continue-on-error: true
+      - run: cargo verdict ${{ matrix.arguments }}
+        id: retry
+        if: ${{ !cancelled() && steps.verdict.outputs.verdict == 'inconclusive' }}
+      - run: exit 1
+        if: ${{ !cancelled() && steps.verdict.outcome != 'success' && steps.retry.outcome == 'skipped' }}
+      - uses: actions/upload-artifact@043fb46d1a93c77aae656e7c1c64a875d1fc6a0a
+        if: always()
+        with: {name: 'of-${{ matrix.leg }}'}
+  conclusion:
+    if: always()
+    needs: [macos]
+    runs-on: ubuntu-24.04
+    steps:
+      - run: exit 1
+        if: contains(needs.*.result, 'failure')
+";
+
+/// Its table.
+fn workflow() -> Workflow {
+    let call = |when, text| Call { when, text };
+    let macos = Job {
+        legs: &[("one", ""), ("two", "--hardened")],
+        ..Job::new(
+            "macos",
+            vec![
+                call(Green, "actions/checkout"),
+                call(Green, "rustup toolchain install"),
+                call(Always, "cargo test"),
+                call(Verdict, "cargo verdict {arguments}"),
+                call(Retry, "cargo verdict {arguments}"),
+                call(Cleanup, "actions/upload-artifact of-{leg}"),
+            ],
+        )
+    };
+    let conclusion = Job {
+        begins: Begins::Concludes,
+        ..Job::new("conclusion", vec![])
+    };
+    Workflow {
+        file: "fixture.yml",
+        event: "push",
+        inputs: &[],
+        jobs: vec![macos, conclusion],
+        verdict_only: false,
+    }
+}
+
+/// The calls of the job, by number.
+const TEST: usize = 2;
+const VERDICT: usize = 3;
+
+fn plan(ends: &[(usize, End)]) -> Plan {
+    ends.iter()
+        .map(|(number, end)| (("macos", *number), *end))
+        .collect()
+}
+
+/// What is wrong with a text of the workflow in one case. `None` where act is missing, which CI does not accept.
+fn rehearsed(text: &str, plan: &Plan) -> Option<Vec<String>> {
+    let checkout = Checkout::find().expect("a checkout");
+    let sh = tools::shell(&checkout).expect("a shell");
+    if tools::named("act").answers(&sh).is_none() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "act is missing: cargo xtask setup"
+        );
+        return None;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("fixture.yml"), text).expect("written");
+    let path = sh.var_os("PATH").expect("a PATH");
+    let sandbox = Sandbox::create(&dir.path().join("sandbox"), dir.path(), path).expect("a sandbox");
+    let observed = sandbox.run(&workflow(), plan).expect("act runs");
+    Some(lines(workflow().faults(plan, &observed)))
+}
+
+fn skip(test: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: act is missing");
+}
+
+#[test]
+fn every_case_of_a_right_workflow_is_without_fault() {
+    let cases = workflow().cases();
+    assert_eq!(
+        cases.len(),
+        9,
+        "green, 5 red, inconclusive once and twice, cancelled: {cases:?}"
+    );
+    for plan in cases {
+        let Some(faults) = rehearsed(GOOD, &plan) else {
+            return skip("every_case_of_a_right_workflow_is_without_fault");
+        };
+        assert!(faults.is_empty(), "{plan:?}: {faults:#?}");
+    }
+}
+
+#[test]
+fn a_workflow_that_hides_a_verdict_is_refused() {
+    let verdict = "        id: verdict\n        if: ${{ !cancelled() }}\n";
+    let red_test = "fixture.yml, job macos (one): `cargo test` red: the verdict is unreachable: `cargo verdict` is not called";
+    for (from, to, ends, said) in [
+        (
+            verdict,
+            "        id: verdict\n",
+            &[(TEST, End::Red)][..],
+            red_test,
+        ),
+        (
+            verdict,
+            "        id: verdict\n        if: always()\n",
+            &[(CANCELLED, End::Cancelled)],
+            "cancelled during `rustup toolchain install`: `cargo verdict",
+        ),
+        (
+            " && steps.verdict.outputs.verdict == 'inconclusive'",
+            " && false",
+            &[(VERDICT, End::Inconclusive)],
+            "`cargo verdict {arguments}` inconclusive: the verdict is unreachable: `cargo verdict` is not called",
+        ),
+        (
+            " && steps.verdict.outputs.verdict == 'inconclusive'",
+            "",
+            &[],
+            "every step green: `cargo verdict` is called",
+        ),
+        (
+            "steps.verdict.outcome != 'success'",
+            "false",
+            &[(VERDICT, End::Red)],
+            "`cargo verdict {arguments}` red: the job passes",
+        ),
+        (
+            "        continue-on-error: true\n",
+            "",
+            &[(VERDICT, End::Inconclusive)],
+            "`cargo verdict {arguments}` inconclusive: the job fails",
+        ),
+        (
+            "        if: always()\n        with",
+            "        with",
+            &[(VERDICT, End::Red)],
+            "`actions/upload-artifact of-one` is not called",
+        ),
+        (
+            "needs: [macos]\n",
+            "needs: []\n",
+            &[(TEST, End::Red)],
+            "job conclusion: other jobs red: the job passes",
+        ),
+        (
+            "  macos:\n",
+            "  macos:\n    if: false\n",
+            &[],
+            "every step green: it does not run",
+        ),
+        (
+            "runner: macos-15",
+            "runner: windows-2025",
+            &[],
+            "job macos (two): every step green: it does not run",
+        ),
+        (
+            "{leg: two",
+            "{leg: three",
+            &[],
+            "job macos (three): always: it is not in xtask/src/rehearsal/table.rs",
+        ),
+    ] {
+        let text = GOOD.replace(from, to);
+        assert_ne!(text, GOOD, "{from}");
+        let Some(faults) = rehearsed(&text, &plan(ends)) else {
+            return skip("a_workflow_that_hides_a_verdict_is_refused");
+        };
+        assert!(
+            faults.iter().any(|fault| fault.contains(said)),
+            "{said:?} for {to:?}: {faults:#?}"
+        );
+    }
+}
+
+#[test]
+fn faults_that_many_legs_share_are_one_line_and_hidden_verdicts_come_first() {
+    let conduct = |calls: &[&str]| Conduct {
+        calls: calls.iter().map(|call| (*call).to_owned()).collect(),
+        passed: Some(true),
+    };
+    let upload = |leg| format!("actions/upload-artifact of-{leg}");
+    let mut observed: Observed = [("one", upload("one")), ("two", upload("two"))]
+        .into_iter()
+        .map(|(leg, upload)| {
+            let made = conduct(&[
+                "actions/checkout",
+                "cargo test",
+                "cargo verdict --hardened",
+                &upload,
+            ]);
+            (("macos".to_owned(), leg.to_owned()), made)
+        })
+        .collect();
+    observed.insert(("conclusion".to_owned(), String::new()), conduct(&[]));
+    assert_eq!(
+        lines(workflow().faults(&Plan::new(), &observed)),
+        [
+            "fixture.yml, job macos (one): every step green: the verdict is unreachable: `cargo verdict` is not called",
+            "fixture.yml, job macos (one): every step green: `rustup toolchain install` is not called; also in 1 other cases \
+             and legs",
+            "fixture.yml, job macos (one): every step green: `cargo verdict --hardened` is called",
+        ]
+    );
+}
+
+#[test]
+fn calls_in_another_order_are_a_fault() {
+    let expected = workflow().jobs[0].conduct(("one", ""), &Plan::new());
+    let mut seen = workflow().jobs[0].conduct(("one", ""), &Plan::new());
+    assert!(differences(&expected, &seen, None).is_empty());
+    seen.calls.swap(0, 1);
+    assert!(differences(&expected, &seen, None)[0].starts_with("the order of calls is"));
+    seen.calls.swap(0, 1);
+    seen.passed = None;
+    assert_eq!(differences(&expected, &seen, None), ["the job does not end"]);
+}
+
+/// A leg that no summary expects would not be missed.
+#[test]
+fn each_summary_expects_every_leg_of_its_workflow() {
+    let mut summaries = 0;
+    for workflow in table::workflows() {
+        let texts = || {
+            workflow.legs().flat_map(|(job, leg)| {
+                let text = move |call: &Call| call.on(leg);
+                job.calls.iter().map(text)
+            })
+        };
+        let Some(expected) = texts().find_map(|text| Some(text.split_once(" --expect ")?.1.to_owned()))
+        else {
+            continue;
+        };
+        let uploaded = texts().filter_map(|text| {
+            let name = text
+                .strip_prefix("actions/upload-artifact ")?
+                .split(' ')
+                .next()?
+                .to_owned();
+            (name != "summary").then_some(name)
+        });
+        assert_eq!(
+            uploaded.collect::<Vec<_>>().join(","),
+            expected,
+            "{}",
+            workflow.file
+        );
+        summaries += 1;
+    }
+    assert_eq!(summaries, 3, "ci.yml once and soak.yml twice");
+}
