@@ -1,12 +1,11 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anstream::println;
 use anyhow::{Result, bail};
 
 use crate::cargo;
 use crate::checkout::Checkout;
-use crate::console::FAILED;
+use crate::console::{FAILED, println};
 use crate::exit::Exit;
 use crate::rehearsal::act::{Sandbox, files};
 use crate::rehearsal::{TABLE, lines, table};

@@ -16,14 +16,8 @@ use serde_json::{Map, Value};
 
 use super::{Begins, Conduct, End, Fault, Observed, Plan, Workflow, normal};
 
-/// The runners of all workflows. act skips a job of any other.
-const RUNNERS: [&str; 5] = [
-    "ubuntu-24.04",
-    "macos-26",
-    "macos-15",
-    "macos-26-intel",
-    "macos-15-intel",
-];
+/// The label of every runner in the copies. act evaluates `runs-on` once for all legs of a matrix, whichever comes first.
+const RUNNER: &str = "rehearsal";
 
 /// A directory that holds copies of the workflows and the stand-ins; deleted at the end.
 pub(crate) struct Sandbox {
@@ -32,6 +26,8 @@ pub(crate) struct Sandbox {
     path: OsString,
     /// Every action that the workflows use, as they name it.
     actions: Vec<String>,
+    /// The `runs-on` of every job, by file and job.
+    runs_on: BTreeMap<(String, String), String>,
     /// The number of runs so far.
     runs: AtomicUsize,
 }
@@ -49,6 +45,7 @@ impl Sandbox {
             dir: dir.to_owned(),
             path,
             actions: Vec::new(),
+            runs_on: BTreeMap::new(),
             runs: AtomicUsize::new(0),
         };
         let copies = dir.join("repository/.github/workflows");
@@ -67,7 +64,7 @@ impl Sandbox {
             sandbox
                 .actions
                 .extend(text.lines().filter_map(action).map(str::to_owned));
-            fs::write(copies.join(&file), text)?;
+            fs::write(copies.join(&file), sandbox.on_this_machine(&file, &text))?;
         }
         sandbox.actions.sort();
         sandbox.actions.dedup();
@@ -79,6 +76,25 @@ impl Sandbox {
             "`git init` failed"
         );
         Ok(sandbox)
+    }
+
+    /// A workflow whose jobs all run on [`RUNNER`]; keeps their own `runs-on`.
+    fn on_this_machine(&mut self, file: &str, text: &str) -> String {
+        let mut job = "";
+        let mut copy = String::new();
+        for line in text.lines() {
+            let key = line.strip_prefix("  ").and_then(|line| line.strip_suffix(':'));
+            job = key.filter(|key| !key.starts_with([' ', '#'])).unwrap_or(job);
+            match line.split_once("runs-on:") {
+                Some((indentation, runner)) if indentation.trim().is_empty() => {
+                    let id = (file.to_owned(), job.to_owned());
+                    self.runs_on.insert(id, runner.trim().to_owned());
+                    copy += &format!("{indentation}runs-on: {RUNNER}\n");
+                }
+                _ => copy += &format!("{line}\n"),
+            }
+        }
+        copy
     }
 
     /// Runs every case of the workflow, some of them at a time, and returns their number and what is wrong.
@@ -127,9 +143,7 @@ impl Sandbox {
                 "--container-daemon-socket",
                 "-",
             ]);
-        for runner in RUNNERS {
-            act.args(["--platform", &format!("{runner}=-self-hosted")]);
-        }
+        act.args(["--platform", &format!("{RUNNER}=-self-hosted")]);
         for action in &self.actions {
             let stand_in = self.dir.join("action");
             act.arg("--local-repository")
@@ -167,6 +181,11 @@ impl Sandbox {
                 continue;
             };
             let leg = legs.entry((line.job.clone(), line.leg())).or_default();
+            leg.runner = match self.runs_on.get(&(workflow.file.to_owned(), line.job.clone())) {
+                Some(runner) if runner == "${{ matrix.runner }}" => line.matrix_value("runner"),
+                Some(runner) => runner.clone(),
+                None => String::new(),
+            };
             leg.hangs |= line.raw_output && line.msg.trim() == "HANGS";
             leg.passed = line.result.map(|result| result == "success").or(leg.passed);
             if waits && all_hang(workflow, &legs) {
@@ -186,6 +205,7 @@ impl Sandbox {
         let conduct = |(id, progress): ((String, String), Progress)| {
             let made = fs::read_to_string(calls.join(format!("{},{}", id.0, id.1))).unwrap_or_default();
             let conduct = Conduct {
+                runner: progress.runner,
                 calls: made.lines().map(normal).collect(),
                 passed: progress.passed,
             };
@@ -198,6 +218,7 @@ impl Sandbox {
 /// How far a leg has come.
 #[derive(Default)]
 struct Progress {
+    runner: String,
     hangs: bool,
     passed: Option<bool>,
 }
@@ -248,8 +269,15 @@ struct Line {
 }
 
 impl Line {
+    fn matrix_value(&self, name: &str) -> String {
+        let value = self.matrix.get(name).and_then(Value::as_str);
+        value.unwrap_or_default().to_owned()
+    }
+
     fn leg(&self) -> String {
-        let leg = self.matrix.get("leg").or_else(|| self.matrix.get("runner"));
-        leg.and_then(Value::as_str).unwrap_or_default().to_owned()
+        let runner = || self.matrix_value("runner");
+        Some(self.matrix_value("leg"))
+            .filter(|leg| !leg.is_empty())
+            .unwrap_or_else(runner)
     }
 }

@@ -25,10 +25,20 @@ pub(crate) struct Workflow {
 #[derive(Clone)]
 pub(crate) struct Job {
     pub(crate) id: &'static str,
-    /// The legs of its matrix, each with the arguments that stand for `{arguments}`; one of no name without a matrix.
-    pub(crate) legs: &'static [(&'static str, &'static str)],
+    /// The legs of its matrix; one of no name without a matrix.
+    pub(crate) legs: &'static [Leg],
     pub(crate) calls: Vec<Call>,
     pub(crate) begins: Begins,
+}
+
+/// One entry of a job's matrix.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Leg {
+    pub(crate) name: &'static str,
+    /// The runner's label.
+    pub(crate) runner: &'static str,
+    /// The text that `{arguments}` stands for in a call.
+    pub(crate) arguments: &'static str,
 }
 
 /// When a job begins.
@@ -49,8 +59,9 @@ pub(crate) struct Call {
 
 impl Call {
     /// The call as a leg makes it.
-    fn on(&self, (name, arguments): (&str, &str)) -> String {
-        normal(&self.text.replace("{leg}", name).replace("{arguments}", arguments))
+    fn on(&self, leg: Leg) -> String {
+        let text = self.text.replace("{leg}", leg.name);
+        normal(&text.replace("{arguments}", leg.arguments))
     }
 }
 
@@ -102,6 +113,7 @@ pub(crate) type Plan = BTreeMap<(&'static str, usize), End>;
 /// What a leg did, or must do.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Conduct {
+    pub(crate) runner: String,
     pub(crate) calls: Vec<String>,
     /// `None` where the leg has not ended.
     pub(crate) passed: Option<bool>,
@@ -153,7 +165,11 @@ impl Job {
     pub(crate) fn new(id: &'static str, calls: Vec<Call>) -> Self {
         Self {
             id,
-            legs: &[("", "")],
+            legs: &[Leg {
+                name: "",
+                runner: "ubuntu-24.04",
+                arguments: "",
+            }],
             calls,
             begins: Begins::AtOnce,
         }
@@ -202,7 +218,7 @@ impl Job {
         }
     }
 
-    fn conduct(&self, leg: (&str, &str), plan: &Plan) -> Conduct {
+    fn conduct(&self, leg: Leg, plan: &Plan) -> Conduct {
         let mut calls = Vec::new();
         let (mut red, mut inconclusive, mut cancelled) = (false, false, false);
         for call in &self.calls {
@@ -225,6 +241,7 @@ impl Job {
             calls.push(call.on(leg));
         }
         Conduct {
+            runner: leg.runner.to_owned(),
             calls,
             passed: (!cancelled).then_some(!red),
         }
@@ -292,10 +309,11 @@ impl Workflow {
             if job.begins == Begins::Concludes {
                 expected.passed = Some(!any_red);
             }
-            let seen = observed.get(&(job.id.to_owned(), leg.0.to_owned()));
-            let Some(seen) = seen.filter(|seen| **seen != Conduct::default()) else {
+            let seen = observed.get(&(job.id.to_owned(), leg.name.to_owned()));
+            let ran = |seen: &&Conduct| seen.passed.is_some() || !seen.calls.is_empty();
+            let Some(seen) = seen.filter(ran) else {
                 if !is_cancelled {
-                    found(job.id, leg.0, job.case(plan), "it does not run".to_owned());
+                    found(job.id, leg.name, job.case(plan), "it does not run".to_owned());
                 }
                 continue;
             };
@@ -307,13 +325,13 @@ impl Workflow {
             let verdict = job.calls.iter().find(|call| call.when == Verdict);
             let verdict = verdict.map(|call| call.on(leg));
             for what in differences(&expected, seen, verdict.as_ref()) {
-                found(job.id, leg.0, job.case(plan), what);
+                found(job.id, leg.name, job.case(plan), what);
             }
         }
         for (job, leg) in observed.keys() {
             if !self
                 .legs()
-                .any(|(known, (name, _))| known.id == job && name == leg)
+                .any(|(known, entry)| known.id == job && entry.name == leg)
             {
                 found(job, leg, "always".to_owned(), format!("it is not in {TABLE}"));
             }
@@ -321,7 +339,7 @@ impl Workflow {
         faults
     }
 
-    pub(crate) fn legs(&self) -> impl Iterator<Item = (&Job, (&'static str, &'static str))> {
+    pub(crate) fn legs(&self) -> impl Iterator<Item = (&Job, Leg)> {
         self.jobs
             .iter()
             .flat_map(|job| job.legs.iter().map(move |leg| (job, *leg)))
@@ -334,6 +352,9 @@ const UNREACHABLE: &str = "the verdict is unreachable";
 fn differences(expected: &Conduct, seen: &Conduct, verdict: Option<&String>) -> Vec<String> {
     let mut surplus = seen.calls.clone();
     let mut faults = Vec::new();
+    if expected.runner != seen.runner {
+        faults.push(format!("its runner is {}", seen.runner));
+    }
     for call in &expected.calls {
         match surplus.iter().position(|made| made == call) {
             Some(index) => drop(surplus.remove(index)),

@@ -1,7 +1,7 @@
 //! The table of what every job of every workflow must call.
 
 use super::When::{AfterRed, Always, Cleanup, Green, Retry, Verdict};
-use super::{Begins, Call, Job, When, Workflow};
+use super::{Begins, Call, Job, Leg, When, Workflow};
 
 const CHECKOUT: Call = call(Green, "actions/checkout");
 const RUST: Call = call(
@@ -55,6 +55,35 @@ const fn call(when: When, text: &'static str) -> Call {
     Call { when, text }
 }
 
+/// A leg that has the name of its runner.
+const fn on(runner: &'static str) -> Leg {
+    Leg {
+        name: runner,
+        runner,
+        arguments: "",
+    }
+}
+
+const CI_LEGS: [Leg; 5] = [
+    on("macos-26"),
+    on("macos-15"),
+    on("macos-26-intel"),
+    on("macos-15-intel"),
+    Leg {
+        name: "macos-26-hardened",
+        runner: "macos-26",
+        arguments: "--hardened",
+    },
+];
+
+const SOAK_LEGS: [Leg; 5] = [
+    on("ubuntu-24.04"),
+    on("macos-26"),
+    on("macos-15"),
+    on("macos-26-intel"),
+    on("macos-15-intel"),
+];
+
 fn ci() -> Vec<Job> {
     let test = "cargo xtask test -- --package runtime-metrics --package mach-model --package leak-test";
     vec![
@@ -90,13 +119,7 @@ fn ci() -> Vec<Job> {
             ],
         ),
         Job {
-            legs: &[
-                ("macos-26", ""),
-                ("macos-15", ""),
-                ("macos-26-intel", ""),
-                ("macos-15-intel", ""),
-                ("macos-26-hardened", "--hardened"),
-            ],
+            legs: &CI_LEGS,
             ..Job::new(
                 "macos",
                 vec![
@@ -148,13 +171,7 @@ fn soak(verdict: Call, retry: Option<Call>) -> Vec<Job> {
     calls.push(call(Cleanup, "actions/upload-artifact soak-{leg} target/soak"));
     vec![
         Job {
-            legs: &[
-                ("ubuntu-24.04", ""),
-                ("macos-26", ""),
-                ("macos-15", ""),
-                ("macos-26-intel", ""),
-                ("macos-15-intel", ""),
-            ],
+            legs: &SOAK_LEGS,
             ..Job::new("soak", calls)
         },
         summary(

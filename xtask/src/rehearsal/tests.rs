@@ -40,11 +40,22 @@ jobs:
         if: contains(needs.*.result, 'failure')
 ";
 
+const ONE: Leg = Leg {
+    name: "one",
+    runner: "macos-26",
+    arguments: "",
+};
+const TWO: Leg = Leg {
+    name: "two",
+    runner: "macos-15",
+    arguments: "--hardened",
+};
+
 /// Its table.
 fn workflow() -> Workflow {
     let call = |when, text| Call { when, text };
     let macos = Job {
-        legs: &[("one", ""), ("two", "--hardened")],
+        legs: &[ONE, TWO],
         ..Job::new(
             "macos",
             vec![
@@ -182,7 +193,13 @@ fn a_workflow_that_hides_a_verdict_is_refused() {
             "runner: macos-15",
             "runner: windows-2025",
             &[],
-            "job macos (two): every step green: it does not run",
+            "job macos (two): every step green: its runner is windows-2025",
+        ),
+        (
+            "runs-on: ${{ matrix.runner }}",
+            "runs-on: macos-26",
+            &[],
+            "job macos (two): every step green: its runner is macos-26",
         ),
         (
             "{leg: two",
@@ -205,24 +222,32 @@ fn a_workflow_that_hides_a_verdict_is_refused() {
 
 #[test]
 fn faults_that_many_legs_share_are_one_line_and_hidden_verdicts_come_first() {
-    let conduct = |calls: &[&str]| Conduct {
+    let conduct = |runner: &str, calls: &[&str]| Conduct {
+        runner: runner.to_owned(),
         calls: calls.iter().map(|call| (*call).to_owned()).collect(),
         passed: Some(true),
     };
     let upload = |leg| format!("actions/upload-artifact of-{leg}");
-    let mut observed: Observed = [("one", upload("one")), ("two", upload("two"))]
+    let mut observed: Observed = [ONE, TWO]
         .into_iter()
-        .map(|(leg, upload)| {
-            let made = conduct(&[
+        .map(|leg| {
+            let upload = upload(leg.name);
+            let calls = [
                 "actions/checkout",
                 "cargo test",
                 "cargo verdict --hardened",
                 &upload,
-            ]);
-            (("macos".to_owned(), leg.to_owned()), made)
+            ];
+            (
+                ("macos".to_owned(), leg.name.to_owned()),
+                conduct(leg.runner, &calls),
+            )
         })
         .collect();
-    observed.insert(("conclusion".to_owned(), String::new()), conduct(&[]));
+    observed.insert(
+        ("conclusion".to_owned(), String::new()),
+        conduct("ubuntu-24.04", &[]),
+    );
     assert_eq!(
         lines(workflow().faults(&Plan::new(), &observed)),
         [
@@ -236,8 +261,8 @@ fn faults_that_many_legs_share_are_one_line_and_hidden_verdicts_come_first() {
 
 #[test]
 fn calls_in_another_order_are_a_fault() {
-    let expected = workflow().jobs[0].conduct(("one", ""), &Plan::new());
-    let mut seen = workflow().jobs[0].conduct(("one", ""), &Plan::new());
+    let expected = workflow().jobs[0].conduct(ONE, &Plan::new());
+    let mut seen = workflow().jobs[0].conduct(ONE, &Plan::new());
     assert!(differences(&expected, &seen, None).is_empty());
     seen.calls.swap(0, 1);
     assert!(differences(&expected, &seen, None)[0].starts_with("the order of calls is"));
