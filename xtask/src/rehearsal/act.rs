@@ -188,7 +188,7 @@ impl Sandbox {
             };
             leg.hangs |= line.raw_output && line.msg.trim() == "HANGS";
             leg.passed = line.result.map(|result| result == "success").or(leg.passed);
-            if waits && all_hang(workflow, &legs) {
+            if waits && self.all_hang(workflow, &legs) {
                 waits = false;
                 fs::write(calls.join("cancelled"), "")?;
                 let interrupted = Command::new("kill")
@@ -212,6 +212,18 @@ impl Sandbox {
             (id, conduct)
         };
         Ok(legs.into_iter().map(conduct).collect())
+    }
+
+    /// True once each job that begins at once has a leg in the call during which it is cancelled.
+    fn all_hang(&self, workflow: &Workflow, legs: &BTreeMap<(String, String), Progress>) -> bool {
+        let mut begun = workflow.jobs.iter().filter(|job| {
+            let id = (workflow.file.to_owned(), job.id.to_owned());
+            job.begins == Begins::AtOnce && self.runs_on.contains_key(&id)
+        });
+        begun.all(|job| {
+            legs.iter()
+                .any(|((id, _), progress)| id == job.id && progress.hangs)
+        })
     }
 }
 
@@ -242,15 +254,6 @@ fn action(line: &str) -> Option<&str> {
     let line = line.trim_start();
     let value = line.strip_prefix("- ").unwrap_or(line).strip_prefix("uses:")?;
     value.split_whitespace().next()
-}
-
-/// True once each job that begins at once has a leg in the call during which it is cancelled.
-fn all_hang(workflow: &Workflow, legs: &BTreeMap<(String, String), Progress>) -> bool {
-    let mut begun = workflow.jobs.iter().filter(|job| job.begins == Begins::AtOnce);
-    begun.all(|job| {
-        legs.iter()
-            .any(|((id, _), progress)| id == job.id && progress.hangs)
-    })
 }
 
 /// One line of `act --json` about a job. Lines of other kinds lack some of these fields.
