@@ -5,10 +5,19 @@ use super::*;
 use crate::checkout::Checkout;
 use crate::tools;
 
-/// A workflow of two legs with all that a Mac's job needs, and its conclusion.
+/// A workflow with all that a table can say: a gate, two legs of a Mac's job, their summary and the conclusion.
 const GOOD: &str = "\
 on: push
 jobs:
+  gate:
+    runs-on: ubuntu-24.04
+    steps:
+      - uses: actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1
+      - run: cargo gate
+      - run: cargo report
+      - uses: actions/upload-artifact@043fb46d1a93c77aae656e7c1c64a875d1fc6a0a
+        if: failure()
+        with: {name: findings}
   macos:
     strategy:
       matrix:
@@ -31,9 +40,15 @@ jobs:
       - uses: actions/upload-artifact@043fb46d1a93c77aae656e7c1c64a875d1fc6a0a
         if: always()
         with: {name: 'of-${{ matrix.leg }}'}
+  summary:
+    if: ${{ !cancelled() }}
+    needs: [gate, macos]
+    runs-on: ubuntu-24.04
+    steps:
+      - run: cargo summary
   conclusion:
     if: always()
-    needs: [macos]
+    needs: [gate, macos, summary]
     runs-on: ubuntu-24.04
     steps:
       - run: exit 1
@@ -68,6 +83,19 @@ fn workflow() -> Workflow {
             ],
         )
     };
+    let gate = Job::new(
+        "gate",
+        vec![
+            call(Green, "actions/checkout"),
+            call(Green, "cargo gate"),
+            call(Green, "cargo report"),
+            call(AfterRed, "actions/upload-artifact findings"),
+        ],
+    );
+    let summary = Job {
+        begins: Begins::Later,
+        ..Job::new("summary", vec![call(Green, "cargo summary")])
+    };
     let conclusion = Job {
         begins: Begins::Concludes,
         ..Job::new("conclusion", vec![])
@@ -76,20 +104,16 @@ fn workflow() -> Workflow {
         file: "fixture.yml",
         event: "push",
         inputs: &[],
-        jobs: vec![macos, conclusion],
+        jobs: vec![gate, macos, summary, conclusion],
         verdict_only: false,
     }
 }
 
-/// The calls of the job, by number.
-const TEST: usize = 2;
-const VERDICT: usize = 3;
-
-fn plan(ends: &[(usize, End)]) -> Plan {
-    ends.iter()
-        .map(|(number, end)| (("macos", *number), *end))
-        .collect()
-}
+/// Calls of the fixture's jobs.
+const GATE: (&str, usize) = ("gate", 1);
+const CHECKOUT: (&str, usize) = ("macos", 0);
+const TEST: (&str, usize) = ("macos", 2);
+const VERDICT: (&str, usize) = ("macos", 3);
 
 /// What is wrong with a text of the workflow in one case. `None` where act is missing, which CI does not accept.
 fn rehearsed(text: &str, plan: &Plan) -> Option<Vec<String>> {
@@ -131,7 +155,7 @@ fn every_case_of_a_right_workflow_is_without_fault() {
 }
 
 #[test]
-fn a_workflow_that_hides_a_verdict_is_refused() {
+fn a_workflow_that_breaks_a_rule_of_its_table_is_refused() {
     let verdict = "        id: verdict\n        if: ${{ !cancelled() }}\n";
     let red_test = "fixture.yml, job macos (one): `cargo test` red: the verdict is unreachable: `cargo verdict` is not called";
     for (from, to, ends, said) in [
@@ -144,7 +168,7 @@ fn a_workflow_that_hides_a_verdict_is_refused() {
         (
             verdict,
             "        id: verdict\n        if: always()\n",
-            &[(CANCELLED, End::Cancelled)],
+            &[(("macos", CANCELLED), End::Cancelled), (GATE, End::Cancelled)],
             "cancelled during `rustup toolchain install`: `cargo verdict",
         ),
         (
@@ -178,10 +202,64 @@ fn a_workflow_that_hides_a_verdict_is_refused() {
             "`actions/upload-artifact of-one` is not called",
         ),
         (
-            "needs: [macos]\n",
-            "needs: []\n",
+            "needs: [gate, macos, summary]\n",
+            "needs: [gate, summary]\n",
             &[(TEST, End::Red)],
             "job conclusion: other jobs red: the job passes",
+        ),
+        (
+            "  macos:\n",
+            "  macos:\n    needs: [gate]\n",
+            &[(GATE, End::Red)],
+            "job macos (one): other jobs red: it does not run",
+        ),
+        (
+            "      - run: cargo test\n        if: ${{ !cancelled() }}\n",
+            "      - run: cargo test\n",
+            &[(CHECKOUT, End::Red)],
+            "`actions/checkout` red: `cargo test` is not called",
+        ),
+        (
+            "      - run: rustup toolchain install\n",
+            "      - run: rustup toolchain install\n        if: always()\n",
+            &[(CHECKOUT, End::Red)],
+            "`actions/checkout` red: `rustup toolchain install` is called",
+        ),
+        (
+            "      - run: cargo report\n",
+            "      - run: cargo report\n        if: ${{ !cancelled() }}\n",
+            &[(GATE, End::Red)],
+            "job gate: `cargo gate` red: `cargo report` is called",
+        ),
+        (
+            "        if: failure()\n        with: {name: findings}",
+            "        with: {name: findings}",
+            &[(GATE, End::Red)],
+            "job gate: `cargo gate` red: `actions/upload-artifact findings` is not called",
+        ),
+        (
+            "        if: failure()\n        with: {name: findings}",
+            "        if: always()\n        with: {name: findings}",
+            &[],
+            "job gate: every step green: `actions/upload-artifact findings` is called",
+        ),
+        (
+            "      - run: cargo gate\n      - run: cargo report\n",
+            "      - run: cargo report\n      - run: cargo gate\n",
+            &[],
+            "job gate: every step green: the order of calls is",
+        ),
+        (
+            "    if: ${{ !cancelled() }}\n    needs: [gate, macos]\n",
+            "    needs: [gate, macos]\n",
+            &[(TEST, End::Red)],
+            "job summary: other jobs red: it does not run",
+        ),
+        (
+            "${{ matrix.arguments }}\n        id: verdict",
+            "\n        id: verdict",
+            &[],
+            "job macos (two): every step green: the verdict is unreachable: `cargo verdict --hardened` is not called",
         ),
         (
             "  macos:\n",
@@ -210,8 +288,8 @@ fn a_workflow_that_hides_a_verdict_is_refused() {
     ] {
         let text = GOOD.replace(from, to);
         assert_ne!(text, GOOD, "{from}");
-        let Some(faults) = rehearsed(&text, &plan(ends)) else {
-            return skip("a_workflow_that_hides_a_verdict_is_refused");
+        let Some(faults) = rehearsed(&text, &ends.iter().copied().collect()) else {
+            return skip("a_workflow_that_breaks_a_rule_of_its_table_is_refused");
         };
         assert!(
             faults.iter().any(|fault| fault.contains(said)),
@@ -244,10 +322,14 @@ fn faults_that_many_legs_share_are_one_line_and_hidden_verdicts_come_first() {
             )
         })
         .collect();
-    observed.insert(
-        ("conclusion".to_owned(), String::new()),
-        conduct("ubuntu-24.04", &[]),
-    );
+    for (job, calls) in [
+        ("gate", &["actions/checkout", "cargo gate", "cargo report"][..]),
+        ("summary", &["cargo summary"]),
+        ("conclusion", &[]),
+    ] {
+        let id = (job.to_owned(), String::new());
+        observed.insert(id, conduct("ubuntu-24.04", calls));
+    }
     assert_eq!(
         lines(workflow().faults(&Plan::new(), &observed)),
         [
@@ -261,8 +343,8 @@ fn faults_that_many_legs_share_are_one_line_and_hidden_verdicts_come_first() {
 
 #[test]
 fn calls_in_another_order_are_a_fault() {
-    let expected = workflow().jobs[0].conduct(ONE, &Plan::new());
-    let mut seen = workflow().jobs[0].conduct(ONE, &Plan::new());
+    let expected = workflow().jobs[1].conduct(ONE, &Plan::new());
+    let mut seen = workflow().jobs[1].conduct(ONE, &Plan::new());
     assert!(differences(&expected, &seen, None).is_empty());
     seen.calls.swap(0, 1);
     assert!(differences(&expected, &seen, None)[0].starts_with("the order of calls is"));
