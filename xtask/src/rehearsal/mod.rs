@@ -3,6 +3,7 @@
 //! A job calls cargo, rustup and actions. In a rehearsal these are stand-ins, which end as the case's plan says.
 
 pub(crate) mod act;
+pub(crate) mod bare;
 pub(crate) mod table;
 
 use std::collections::BTreeMap;

@@ -222,6 +222,10 @@ fn nightly() -> Vec<Job> {
             ],
         ),
         Job::new(
+            "bare",
+            vec![CHECKOUT, RUST, call(Green, "cargo xtask rehearse --bare")],
+        ),
+        Job::new(
             "sanitize",
             vec![
                 CHECKOUT,

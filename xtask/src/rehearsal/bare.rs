@@ -1,0 +1,199 @@
+//! Runs the workflows' lines that need no tool of `setup`, in a fresh clone with a compiler and little else on PATH.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use xshell::Shell;
+
+use crate::tools::TOOLS;
+
+/// A line, and the exit codes that it may have on Linux.
+pub(crate) struct Line {
+    pub(crate) text: &'static str,
+    pub(crate) exits: &'static [i32],
+}
+
+/// The lines of jobs that run no `setup`. A line that installs a toolchain is left out, because it would change this machine's
+/// Rust.
+pub(crate) const LINES: [Line; 4] = [
+    Line {
+        text: "cargo xtask test -- --package runtime-metrics --package mach-model --package leak-test",
+        exits: &[0],
+    },
+    // It builds truegauge, which says that it runs on a Mac.
+    Line {
+        text: "cargo xtask verify-macos",
+        exits: &[2],
+    },
+    // A stalling machine leaves it INCONCLUSIVE.
+    Line {
+        text: "cargo xtask soak --hours 0.05 --operation sample",
+        exits: &[0, 3],
+    },
+    // No leg has left any results.
+    Line {
+        text: "cargo xtask summary target/legs --expect soak-ubuntu-24.04,soak-macos-26,soak-macos-15,soak-macos-26-intel,\
+               soak-macos-15-intel",
+        exits: &[2],
+    },
+];
+
+/// The programs on PATH: Rust, compilers, git, a shell and coreutils.
+const PROGRAMS: &str = "\
+    cargo rustc rustdoc rustup cc c++ gcc g++ ar as ld nm ranlib strip git \
+    sh bash awk basename cat chmod cp cut date dirname echo env expr false find grep head id install kill ln ls mkdir mkfifo \
+    mktemp mv nproc printf pwd readlink realpath rm rmdir sed seq sleep sort stat tail tee test touch tr true uname uniq wc xargs";
+
+/// Variables that say how to reach the network, and where Rust is.
+const KEPT_VARIABLES: [&str; 8] = [
+    "ALL_PROXY",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TMPDIR",
+    "https_proxy",
+];
+
+/// A directory with the programs, a home and the clone; deleted at the end.
+pub(crate) struct BareMachine {
+    dir: PathBuf,
+    env: Vec<(&'static str, OsString)>,
+}
+
+impl Drop for BareMachine {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+impl BareMachine {
+    /// Fills a new directory. `path` is the value of PATH.
+    pub(crate) fn create(dir: &Path, path: &OsStr) -> Result<Self> {
+        let of_user = |variable: &str, name: &str| {
+            let set = std::env::var_os(variable).map(PathBuf::from);
+            set.or_else(|| Some(std::env::home_dir()?.join(name)))
+        };
+        let (bin, home, cargo_home) = (dir.join("bin"), dir.join("home"), dir.join("cargo"));
+        for made in [&bin, &home, &cargo_home] {
+            fs::create_dir_all(made).with_context(|| format!("cannot create {}", made.display()))?;
+        }
+        let mut env: Vec<(&'static str, OsString)> = KEPT_VARIABLES
+            .into_iter()
+            .filter_map(|name| Some((name, std::env::var_os(name)?)))
+            .collect();
+        env.extend([
+            ("PATH", bin.clone().into()),
+            ("HOME", home.into()),
+            ("CARGO_HOME", cargo_home.clone().into()),
+            // Tests that miss a tool fail.
+            ("CI", "true".into()),
+        ]);
+        if let Some(rustup_home) = of_user("RUSTUP_HOME", ".rustup") {
+            env.push(("RUSTUP_HOME", rustup_home.into()));
+        }
+        let machine = Self {
+            dir: dir.to_owned(),
+            env,
+        };
+        for name in PROGRAMS.split_whitespace() {
+            let places = std::env::split_paths(path).map(|dir| dir.join(name));
+            if let Some(program) = places.into_iter().find(|program| program.is_file()) {
+                symlink(program, bin.join(name))?;
+            }
+        }
+        // Downloads are not what is rehearsed. The programs in CARGO_HOME stay out.
+        let user = of_user("CARGO_HOME", ".cargo").context("there is no CARGO_HOME")?;
+        for name in ["registry", "git", "config.toml"] {
+            if user.join(name).exists() {
+                symlink(user.join(name), cargo_home.join(name))?;
+            }
+        }
+        Ok(machine)
+    }
+
+    /// The tools of `setup` that answer here all the same.
+    pub(crate) fn tools(&self) -> Result<Vec<&'static str>> {
+        let sh = Shell::new()?;
+        for (name, value) in &self.env {
+            sh.set_var(name, value);
+        }
+        let there = TOOLS.iter().filter(|tool| tool.is_program());
+        Ok(there
+            .filter(|tool| tool.answers(&sh).is_some())
+            .map(|tool| tool.name)
+            .collect())
+    }
+
+    /// Clones the last commit of a checkout.
+    pub(crate) fn clone_of(&self, checkout: &Path) -> Result<()> {
+        let mut git = Command::new("git");
+        git.args(["clone", "--quiet"]).arg(checkout).arg(self.clone_dir());
+        let status = git.status().context("cannot start git")?;
+        ensure!(status.success(), "`git clone` ended with {status}");
+        Ok(())
+    }
+
+    fn clone_dir(&self) -> PathBuf {
+        self.dir.join("clone")
+    }
+
+    /// Runs a line in the clone.
+    pub(crate) fn run(&self, line: &str) -> Result<ExitStatus> {
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", line])
+            .env_clear()
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.clone_dir())
+            .stdin(Stdio::null());
+        shell.status().context("cannot start sh")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rehearsal::table;
+
+    #[test]
+    fn bare_machine_has_a_compiler_and_no_tool_of_setup() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = std::env::var_os("PATH").expect("a PATH");
+        let machine = BareMachine::create(&dir.path().join("bare"), &path).expect("created");
+        fs::create_dir(machine.clone_dir()).expect("created");
+        assert_eq!(machine.tools().expect("asked"), [""; 0]);
+        let exit = |line| machine.run(line).expect("it runs").code();
+        assert_eq!(
+            exit("(cargo --version && cc --version && git --version) >/dev/null"),
+            Some(0)
+        );
+        assert_eq!(exit("jq --version 2>/dev/null"), Some(127));
+        fs::write(machine.dir.join("bin/jq"), "#!/bin/sh\necho jq-1.7\n").expect("written");
+        assert_eq!(exit("chmod +x ../bin/jq"), Some(0));
+        assert_eq!(machine.tools().expect("asked"), ["jq"]);
+    }
+
+    /// A line that the workflows no longer have would be rehearsed in vain.
+    #[test]
+    fn every_bare_line_is_a_call_of_a_job_without_setup() {
+        let workflows = table::workflows();
+        let jobs = workflows.iter().flat_map(|workflow| &workflow.jobs);
+        let without_setup = jobs.filter(|job| !job.calls.iter().any(|call| call.text == "cargo xtask setup"));
+        let calls: Vec<&str> = without_setup
+            .flat_map(|job| job.calls.iter().map(|call| call.text))
+            .collect();
+        for line in &LINES {
+            let text = line.text.replace("--hours 0.05", "--hours 1");
+            assert!(
+                calls.iter().any(|call| call.replace(" {arguments}", "") == text),
+                "{text} in {calls:#?}"
+            );
+        }
+    }
+}
