@@ -200,7 +200,8 @@ impl Sandbox {
         child.wait()?;
         if legs.is_empty() {
             let said = fs::read_to_string(&log)?;
-            bail!("act has run no job of {}: {}", workflow.file, said.trim());
+            let last = said.lines().last().unwrap_or_default();
+            bail!("no job of {} runs on {}: {last}", workflow.file, workflow.event);
         }
         let conduct = |(id, progress): ((String, String), Progress)| {
             let made = fs::read_to_string(calls.join(format!("{},{}", id.0, id.1))).unwrap_or_default();

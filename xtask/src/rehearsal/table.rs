@@ -21,6 +21,13 @@ pub(crate) fn workflows() -> Vec<Workflow> {
             jobs: ci(),
         },
         Workflow {
+            file: "ci.yml",
+            event: "pull_request",
+            inputs: &[],
+            verdict_only: true,
+            jobs: ci(),
+        },
+        Workflow {
             file: "nightly.yml",
             event: "schedule",
             inputs: &[],

@@ -384,5 +384,5 @@ fn each_summary_expects_every_leg_of_its_workflow() {
         );
         summaries += 1;
     }
-    assert_eq!(summaries, 3, "ci.yml once and soak.yml twice");
+    assert_eq!(summaries, 4, "ci.yml twice and soak.yml twice");
 }
