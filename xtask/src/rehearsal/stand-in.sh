@@ -18,7 +18,7 @@ case $end in
 hang)
   # The cancellation ends it.
   echo HANGS
-  [ -f "$REHEARSAL_CALLS/cancelled" ] || exec sleep 30
+  [ -f "$REHEARSAL_CALLS/cancelled" ] || exec sleep 60
   ;;
 0) verdict=pass ;;
 3) verdict=inconclusive ;;
