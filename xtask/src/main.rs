@@ -8,7 +8,6 @@ mod darwin;
 mod exit;
 mod generated_section;
 mod product;
-mod rehearsal;
 mod tools;
 
 use std::ffi::OsString;

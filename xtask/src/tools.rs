@@ -271,14 +271,6 @@ fn is_root() -> bool {
 }
 
 impl Tool {
-    /// True of a program of its own, which is neither a part of Rust nor a setting.
-    pub(crate) fn is_program(&self) -> bool {
-        matches!(
-            self.origin,
-            Origin::Cargo(..) | Origin::System { .. } | Origin::PyPi(..)
-        )
-    }
-
     /// The first line of the tool's answer, or `None` if the tool is missing or too old.
     pub(crate) fn answers(&self, sh: &Shell) -> Option<String> {
         let answer = sh

@@ -106,7 +106,7 @@ const STEPS: &[Step] = &[
         Gate::Lint,
         "workflows: rehearsal",
         "cargo xtask rehearse",
-        "xtask/src/rehearsal/table.rs lists what each job must call; `cargo xtask setup` installs act",
+        "crates/rehearsal/src/table.rs lists what each job must call; `cargo xtask setup` installs act",
     ),
     Step::new(
         Gate::Test,

@@ -1,7 +1,7 @@
 //! The table of what every job of every workflow must call.
 
-use super::When::{AfterRed, Always, Cleanup, Green, Retry, Verdict};
-use super::{Begins, Call, Job, Leg, When, Workflow};
+use crate::expected::When::{AfterRed, Always, Cleanup, Green, Retry, Verdict};
+use crate::expected::{Begins, Call, Job, Leg, When, Workflow};
 
 const CHECKOUT: Call = call(Green, "actions/checkout");
 const RUST: Call = call(

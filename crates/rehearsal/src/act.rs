@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Begins, Conduct, End, Fault, Observed, Plan, Workflow, normal};
+use crate::expected::{Begins, Conduct, End, Fault, Observed, Plan, Workflow, normal};
 
 /// The label of every runner in the copies. act evaluates `runs-on` once for all legs of a matrix, whichever comes first.
 const RUNNER: &str = "rehearsal";

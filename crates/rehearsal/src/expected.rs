@@ -1,10 +1,6 @@
-//! What the jobs of a workflow must call, in every case, as data; and the comparison with what they did call.
+//! The calls that the jobs of a workflow must make in every case, as data, and the comparison with the calls that they made.
 //!
 //! A job calls cargo, rustup and actions. In a rehearsal these are stand-ins, which end as the case's plan says.
-
-pub(crate) mod act;
-pub(crate) mod bare;
-pub(crate) mod table;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -84,7 +80,7 @@ pub(crate) enum When {
 }
 
 /// The file that says what must happen.
-pub(crate) const TABLE: &str = "xtask/src/rehearsal/table.rs";
+pub(crate) const TABLE: &str = "crates/rehearsal/src/table.rs";
 
 /// The number of the call during which a job is cancelled.
 const CANCELLED: usize = 1;

@@ -28,7 +28,8 @@ jobs:
 /// The checkout, as cargo names it at run time.
 fn root() -> PathBuf {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo names the package");
-    Path::new(&package).parent().expect("the workspace").to_owned()
+    let crates = Path::new(&package).parent().expect("a directory");
+    crates.parent().expect("the workspace").to_owned()
 }
 
 fn metadata() -> serde_json::Value {

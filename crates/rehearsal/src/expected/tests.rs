@@ -1,9 +1,12 @@
 use std::io::Write as _;
 
-use super::act::Sandbox;
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::Command;
+
 use super::*;
-use crate::checkout::Checkout;
-use crate::tools;
+use crate::act::Sandbox;
+use crate::table;
 
 /// A workflow with all that a table can say: a gate, two legs of a Mac's job, their summary and the conclusion.
 const GOOD: &str = "\
@@ -115,11 +118,24 @@ const CHECKOUT: (&str, usize) = ("macos", 0);
 const TEST: (&str, usize) = ("macos", 2);
 const VERDICT: (&str, usize) = ("macos", 3);
 
-/// What is wrong with a text of the workflow in one case. `None` where act is missing, which CI does not accept.
+/// PATH with the tools that `cargo xtask setup` installs.
+fn path_with_tools() -> OsString {
+    let cargo = std::env::var_os("CARGO").expect("cargo names itself");
+    let mut metadata = Command::new(cargo);
+    metadata.args(["metadata", "--no-deps", "--format-version", "1"]);
+    let output = metadata.output().expect("cargo runs").stdout;
+    let metadata: serde_json::Value = serde_json::from_slice(&output).expect("JSON");
+    let target_dir = metadata["target_directory"].as_str().expect("a path");
+    let tools = Path::new(target_dir).join("tools/python/bin");
+    let path = std::env::var_os("PATH").expect("a PATH");
+    std::env::join_paths(std::iter::once(tools).chain(std::env::split_paths(&path))).expect("a PATH")
+}
+
+/// The faults of a text of the workflow in one case. `None` where act is missing, which CI does not accept.
 fn rehearsed(text: &str, plan: &Plan) -> Option<Vec<String>> {
-    let checkout = Checkout::find().expect("a checkout");
-    let sh = tools::shell(&checkout).expect("a shell");
-    if tools::named("act").answers(&sh).is_none() {
+    let path = path_with_tools();
+    let there = std::env::split_paths(&path).any(|dir| dir.join("act").is_file());
+    if !there {
         assert!(
             std::env::var_os("CI").is_none(),
             "act is missing: cargo xtask setup"
@@ -128,7 +144,6 @@ fn rehearsed(text: &str, plan: &Plan) -> Option<Vec<String>> {
     }
     let dir = tempfile::tempdir().expect("a directory");
     std::fs::write(dir.path().join("fixture.yml"), text).expect("written");
-    let path = sh.var_os("PATH").expect("a PATH");
     let sandbox = Sandbox::create(&dir.path().join("sandbox"), dir.path(), path).expect("a sandbox");
     let observed = sandbox.run(&workflow(), plan).expect("act runs");
     Some(lines(workflow().faults(plan, &observed)))
@@ -283,7 +298,7 @@ fn a_workflow_that_breaks_a_rule_of_its_table_is_refused() {
             "{leg: two",
             "{leg: three",
             &[],
-            "job macos (three): always: it is not in xtask/src/rehearsal/table.rs",
+            "job macos (three): always: it is not in crates/rehearsal/src/table.rs",
         ),
     ] {
         let text = GOOD.replace(from, to);
