@@ -130,6 +130,7 @@ pub(crate) mod programs {
     const FAULTY: &[&str] = &["--features", "fault-injection"];
 
     pub(crate) const TRUEGAUGE: Program = Program::binary("truegauge", "truegauge");
+    pub(crate) const REHEARSAL: Program = Program::binary("rehearsal", "rehearsal");
     pub(crate) const SELFTEST: Program = Program::binary("selftest", "selftest");
     pub(crate) const CLIENT: Program = Program::binary("headless-client", "headless-client");
     pub(crate) const SAMPLING_PROCESS: Program = Program::binary("sampling-process", "sampling_process");

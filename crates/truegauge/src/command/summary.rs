@@ -7,7 +7,7 @@ use crate::invocation::Invocation;
 use crate::output::console::shown_path;
 use crate::output::{self, matrix};
 use crate::reporter::RunEvent;
-use crate::results::{Matrix, Results, Verdict};
+use crate::results::{Matrix, Results, Verdict, is_retried, legs};
 
 /// Merge the results of many runs: of a CI matrix's downloaded artifacts, or of many machines.
 ///
@@ -24,6 +24,10 @@ pub(crate) struct Args {
     /// Where the summary goes [default: ./truegauge-runs/summary; of `cargo xtask`, target/summary].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// The legs of a CI matrix, each a directory in one of DIR. A leg without results, or with results of another revision than
+    /// most runs, is named and makes the exit code 2. An INCONCLUSIVE run that its leg ran again does not count.
+    #[arg(long, value_name = "LEG", value_delimiter = ',')]
+    expect: Vec<String>,
 }
 
 /// An artifact's own directories, and a few around it.
@@ -35,18 +39,31 @@ const MAX_RUNS: usize = 10_000;
 pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
     let mut found = Vec::new();
     for dir in &args.dirs {
+        // No leg left any results: a download made no directory.
+        if !args.expect.is_empty() && !dir.exists() {
+            continue;
+        }
         ensure!(dir.is_dir(), "{} is no directory", dir.display());
         find(dir, MAX_DEPTH, &mut found)?;
     }
     found.sort();
     found.dedup();
-    if found.is_empty() {
+    if found.is_empty() && args.expect.is_empty() {
         let dirs: Vec<String> = args.dirs.iter().map(|dir| dir.display().to_string()).collect();
         return Err(RunError::Environment(format!("there is no results.json in {}", dirs.join(", "))).into());
     }
     let (runs, unreadable) = read(&found, invocation);
-    let results: Vec<Results> = runs.iter().map(|(_, results)| results.clone()).collect();
-    let matrix = Matrix::of(&results);
+    let of_legs: Vec<(String, &Results)> = runs
+        .iter()
+        .map(|(place, results)| (leg(place, &args.dirs), results))
+        .collect();
+    let counts = |index: &usize| args.expect.is_empty() || !is_retried(*index, &of_legs);
+    let counted: Vec<&Results> = (0..runs.len())
+        .filter(counts)
+        .map(|index| &runs[index].1)
+        .collect();
+    let mut matrix = Matrix::of(&counted);
+    matrix.legs = legs(&args.expect, &of_legs);
     let verdict = if unreadable > 0 {
         Verdict::Error
     } else {
@@ -62,6 +79,15 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
     let (exit, last_line) = outputs.conclude(verdict.exit(), &format!("{verdict}: {sentence}"));
     invocation.result(&format!("page: {}/summary.html\n{last_line}", shown_path(&out)));
     Ok(exit)
+}
+
+/// The leg of a run: the directory in one of `dirs` that holds the run.
+fn leg(run: &Path, dirs: &[PathBuf]) -> String {
+    let below = dirs.iter().find_map(|dir| run.strip_prefix(dir).ok());
+    let first = below.and_then(|below| below.components().next());
+    first.map_or_else(String::new, |name| {
+        name.as_os_str().to_string_lossy().into_owned()
+    })
 }
 
 /// Every results.json below a directory; links are not followed.
@@ -81,7 +107,7 @@ fn find(dir: &Path, levels: usize, found: &mut Vec<PathBuf>) -> Result<()> {
 }
 
 /// What can be read, each with its directory; the rest is told and counted.
-fn read(paths: &[PathBuf], invocation: &Invocation) -> (Vec<(String, Results)>, usize) {
+fn read(paths: &[PathBuf], invocation: &Invocation) -> (Vec<(PathBuf, Results)>, usize) {
     let mut runs = Vec::new();
     for path in paths {
         match Results::read(path) {
@@ -95,7 +121,7 @@ fn read(paths: &[PathBuf], invocation: &Invocation) -> (Vec<(String, Results)>, 
                     soak.statistics = serde_json::Value::Null;
                 }
                 let place = path.parent().unwrap_or(path);
-                runs.push((shown_path(place), results));
+                runs.push((place.to_owned(), results));
             }
             Err(error) => invocation.emit(&RunEvent::Error(&error)),
         }

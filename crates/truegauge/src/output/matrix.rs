@@ -92,6 +92,9 @@ pub(crate) fn sentence(matrix: &Matrix, unreadable: usize) -> String {
         told("error"),
         counted_of(matrix.differences().count(), "check differs", "checks differ")
     );
+    for leg in matrix.legs.iter().filter(|leg| !leg.is_judged()) {
+        let _ = write!(sentence, "; {}: {}", plain(&leg.name), plain(&leg.to_string()));
+    }
     if unreadable > 0 {
         let _ = write!(
             sentence,
@@ -106,6 +109,13 @@ pub(crate) fn sentence(matrix: &Matrix, unreadable: usize) -> String {
 pub(crate) fn markdown(matrix: &Matrix, sentence: &str) -> String {
     let names: Vec<String> = matrix.systems.iter().map(|system| inline(&system.name)).collect();
     let mut page = format!("## {}\n\n", inline(sentence));
+    if !matrix.legs.is_empty() {
+        page += "| leg | verdicts |\n|---|---|\n";
+        for leg in &matrix.legs {
+            let _ = writeln!(page, "| {} | {} |", inline(&leg.name), inline(&leg.to_string()));
+        }
+        page.push('\n');
+    }
     let mut table = |title: &str, rows: &[(String, Vec<String>)]| {
         if rows.is_empty() {
             return;

@@ -12,7 +12,7 @@ pub(crate) mod matrix;
 mod stdio;
 pub(crate) mod table;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anstyle::{AnsiColor, Style};
 use anyhow::{Context, Result};
@@ -96,7 +96,7 @@ pub(crate) fn publish_matrix<'a>(
     matrix: &Matrix,
     verdict: Verdict,
     sentence: &str,
-    runs: &[(String, Results)],
+    runs: &[(PathBuf, Results)],
     dir: &Path,
     reporter: &'a dyn Reporter,
 ) -> Outputs<'a> {

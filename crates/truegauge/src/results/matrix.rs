@@ -1,10 +1,11 @@
 //! Many runs, side by side: how often each check passed on each system, and what differs between them.
 
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use checks::{Outcome, Row};
 
-use super::{Results, Verdict};
+use super::{Leg, Results, Verdict};
 
 /// Runs of one or more systems.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(crate) struct Matrix {
     pub(crate) bounds: BTreeMap<String, Vec<Option<f64>>>,
     /// What the environments do not agree on: the name, and every value with its runs.
     pub(crate) environments: Vec<(String, BTreeMap<String, usize>)>,
+    /// The legs of a CI matrix that must have left results; empty where none are expected.
+    pub(crate) legs: Vec<Leg>,
 }
 
 /// An operating system's version on an architecture.
@@ -79,8 +82,9 @@ impl MatrixLine {
 }
 
 impl Matrix {
-    pub(crate) fn of(runs: &[Results]) -> Self {
-        let names: BTreeSet<String> = runs.iter().map(system).collect();
+    pub(crate) fn of<R: Borrow<Results>>(runs: &[R]) -> Self {
+        let runs: Vec<&Results> = runs.iter().map(Borrow::borrow).collect();
+        let names: BTreeSet<String> = runs.iter().map(|run| system(run)).collect();
         let names: Vec<String> = names.into_iter().collect();
         let column = |run: &Results| {
             names
@@ -99,7 +103,8 @@ impl Matrix {
                 .collect(),
             lines: Vec::new(),
             bounds: BTreeMap::new(),
-            environments: environments(runs),
+            environments: environments(&runs),
+            legs: Vec::new(),
         };
         let mut at = BTreeMap::new();
         for run in runs {
@@ -137,8 +142,12 @@ impl Matrix {
         }
     }
 
-    /// The verdict over all runs, by weight: nothing judged, a failure, something inconclusive, a pass.
+    /// The verdict over all runs, by weight: nothing judged, a failure, something inconclusive, a pass. An expected leg that is
+    /// not judged weighs as a run that judged nothing.
     pub(crate) fn verdict(&self) -> Verdict {
+        if self.legs.iter().any(|leg| !leg.is_judged()) {
+            return Verdict::Error;
+        }
         let any = |verdict: Verdict| {
             self.systems
                 .iter()
@@ -204,7 +213,7 @@ fn without_label(row: &Row, labels: &[&str]) -> String {
     parts.join(".")
 }
 
-fn environments(runs: &[Results]) -> Vec<(String, BTreeMap<String, usize>)> {
+fn environments(runs: &[&Results]) -> Vec<(String, BTreeMap<String, usize>)> {
     let mut values: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
     for run in runs {
         for (name, value) in run.environment.told() {

@@ -4,6 +4,7 @@
 //! `docs/results.schema.json` describes it to others; a change here is a change there.
 
 mod artifacts;
+mod legs;
 mod matrix;
 mod reports;
 mod soak;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub(crate) use self::artifacts::{Artifact, SOAK_PICTURES};
+pub(crate) use self::legs::{Leg, is_retried, legs};
 pub(crate) use self::matrix::{Count, Matrix, MatrixLine};
 pub(crate) use self::reports::{Report, Thread};
 pub(crate) use self::soak::{Bounds, Experiment, Finding, Soak};

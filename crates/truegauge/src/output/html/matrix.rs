@@ -1,10 +1,13 @@
 //! Many runs as a page.
 
+use std::path::PathBuf;
+
 use checks::Outcome;
 use leak_test::figure;
 use maud::{Markup, html};
 
 use super::{document, scrolling};
+use crate::output::console::shown_path;
 use crate::output::format::plain;
 use crate::output::matrix::counted;
 use crate::results::{Count, Matrix, MatrixLine, Results, Verdict};
@@ -14,7 +17,7 @@ pub(crate) fn render(
     matrix: &Matrix,
     verdict: Verdict,
     sentence: &str,
-    runs: &[(String, Results)],
+    runs: &[(PathBuf, Results)],
 ) -> String {
     let heading = html! {
         p.verdict.(verdict.word()) { (verdict) }
@@ -23,6 +26,7 @@ pub(crate) fn render(
     let differing: Vec<&MatrixLine> = matrix.differences().collect();
     let all: Vec<&MatrixLine> = matrix.lines.iter().collect();
     let body = html! {
+        (legs(matrix))
         (lines("differences", "What differs between systems", matrix, &differing))
         (environments(matrix))
         (bounds(matrix))
@@ -30,6 +34,20 @@ pub(crate) fn render(
         (every_run(runs))
     };
     document("Summary of runs", &heading, &body)
+}
+
+fn legs(matrix: &Matrix) -> Markup {
+    html! {
+        @if !matrix.legs.is_empty() {
+            section aria-labelledby="legs" {
+                h2 #legs { "Expected legs" }
+                dl { @for leg in &matrix.legs {
+                    dt { (plain(&leg.name)) }
+                    dd { (plain(&leg.to_string())) }
+                } }
+            }
+        }
+    }
 }
 
 fn systems(matrix: &Matrix) -> Markup {
@@ -99,14 +117,14 @@ fn bounds(matrix: &Matrix) -> Markup {
     }
 }
 
-fn every_run(runs: &[(String, Results)]) -> Markup {
+fn every_run(runs: &[(PathBuf, Results)]) -> Markup {
     let table = html! {
         table.sortable {
             thead { tr { @for name in ["run", "verdict", "system", "CPU", "revision", "started"] {
                 th scope="col" { button type="button" { (name) } }
             } } }
             tbody { @for (place, run) in runs { tr {
-                th scope="row" { (plain(place)) }
+                th scope="row" { (plain(&shown_path(place))) }
                 td { span.word.(run.verdict.word()) { (run.verdict) } }
                 td { (plain(run.environment.os_version.as_deref().unwrap_or(&run.environment.os))) }
                 td { (plain(run.environment.cpu.as_deref().unwrap_or("–"))) }
@@ -133,7 +151,7 @@ mod tests {
     fn every_run_and_every_check_is_there_and_nothing_of_others_is_markup() {
         let mut hostile = examples::failed();
         hostile.environment.os_version = Some("<script>alert(1)</script>".to_owned());
-        let runs = vec![("a".to_owned(), examples::failed()), ("<b>".to_owned(), hostile)];
+        let runs = vec![("a".into(), examples::failed()), ("<b>".into(), hostile)];
         let results: Vec<Results> = runs.iter().map(|(_, results)| results.clone()).collect();
         let matrix = Matrix::of(&results);
         let page = render(&matrix, Verdict::Fail, "2 runs", &runs);

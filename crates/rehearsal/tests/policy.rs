@@ -17,12 +17,19 @@ jobs:
       - run: rustup toolchain install --profile minimal --no-self-update
       - run: cargo xtask ci
       - run: cargo install cargo-fuzz --version 0.13.2 --locked
+  macos:
+    strategy: {fail-fast: false, matrix: {runner: [macos-26]}}
+    runs-on: macos-26
+    timeout-minutes: 6
+    steps:
+      - run: cargo xtask verify-macos
 ";
 
 /// The checkout, as cargo names it at run time.
 fn root() -> PathBuf {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo names the package");
-    Path::new(&package).parent().expect("the workspace").to_owned()
+    let crates = Path::new(&package).parent().expect("a directory");
+    crates.parent().expect("the workspace").to_owned()
 }
 
 fn metadata() -> serde_json::Value {
@@ -83,6 +90,13 @@ fn a_workflow_that_breaks_the_policy_is_refused() {
         ("cargo-fuzz --version 0.13.2", "cargo-fuzz", "does not match"),
         ("install cargo-fuzz", "install cargo-other", "does not match"),
         ("install --profile minimal", "default stable", "does not match"),
+        ("fail-fast: false, ", "", "fail-fast"),
+        ("fail-fast: false", "fail-fast: true", "False was expected"),
+        (
+            "    timeout-minutes: 6\n",
+            "    timeout-minutes: 6\n    continue-on-error: true\n",
+            "False was expected",
+        ),
     ] {
         let workflow = GOOD.replace(from, to);
         assert_ne!(workflow, GOOD, "{from}");
@@ -113,5 +127,38 @@ fn each_published_crate_is_checked_with_the_rust_that_it_declares() {
         ] {
             assert!(ci.contains(&part), "ci.yml lacks {part}");
         }
+    }
+}
+
+/// True if every step of the job has a limit, and the job's own limit has room for all of them. A job that reaches its limit is
+/// cancelled, and then its verdict does not run.
+fn has_room_for_all_steps(workflow: &str, job: &str) -> bool {
+    let block = workflow.split_once(&format!("\n  {job}:\n")).expect("the job").1;
+    let lines: Vec<&str> = block
+        .lines()
+        .take_while(|line| line.is_empty() || line.starts_with("    "))
+        .collect();
+    let limits = |indentation: &str| -> Vec<u32> {
+        let values = lines
+            .iter()
+            .filter_map(|line| line.strip_prefix(indentation)?.strip_prefix("timeout-minutes: "));
+        values.map(|value| value.parse().expect("minutes")).collect()
+    };
+    let (of_job, of_steps) = (limits("    "), limits("        "));
+    let steps = lines.iter().filter(|line| line.starts_with("      - ")).count();
+    of_steps.len() == steps && of_steps.iter().sum::<u32>() <= of_job[0]
+}
+
+#[test]
+fn a_mac_leg_has_time_for_its_verdict_whatever_the_other_steps_take() {
+    let ci = std::fs::read_to_string(root().join(".github/workflows/ci.yml")).expect("read");
+    assert!(has_room_for_all_steps(&ci, "macos"));
+    for (from, to) in [
+        ("timeout-minutes: 180", "timeout-minutes: 150"),
+        ("        timeout-minutes: 15\n", ""),
+    ] {
+        let changed = ci.replace(from, to);
+        assert_ne!(changed, ci, "{from}");
+        assert!(!has_room_for_all_steps(&changed, "macos"), "{to:?}");
     }
 }
