@@ -88,7 +88,7 @@ fn sampling_process_answers_every_method_and_gains_nothing() {
 fn sampling_process_refuses_an_unknown_method_and_goes_on() {
     let mut process = Process::start(env!("CARGO_BIN_EXE_sampling_process"), None);
     let answer = process.answer(&json!({"id": 7, "method": "census"}));
-    let message = "the methods are sample, thread_churn and resource_counts";
+    let message = "the methods are sample, thread_churn, resource_counts and metrics";
     let expected = json!({"id": 7, "ok": false, "error": {"code": "bad_request", "message": message}});
     assert_eq!(answer, expected);
     assert_eq!(process.result("sample", 1), json!({"count": 1}));
