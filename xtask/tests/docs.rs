@@ -123,6 +123,33 @@ fn the_roadmap_claims_no_mac_run_without_a_note() {
     );
 }
 
+/// Both directions: a claim without a run is false, and a run that is recorded makes the old line false.
+#[test]
+fn status_lines_say_whether_a_mac_run_is_recorded() {
+    let (_, notes) = page("docs/roadmap.md")
+        .split_once("## Acceptance notes")
+        .map(|(phases, notes)| (phases.to_owned(), notes.to_owned()))
+        .expect("the section of the notes");
+    let is_recorded = notes.contains("### 20");
+    for name in [
+        "README.md",
+        "crates/runtime-metrics/README.md",
+        "docs/macos-metrics-verification.md",
+    ] {
+        let text = page(name).replace('\n', " ");
+        assert!(text.contains("**Status**: "), "{name} has a status line");
+        let says_none = text.contains("no run on a Mac is recorded yet");
+        assert_eq!(says_none, !is_recorded, "{name}: the status line contradicts docs/roadmap.md");
+    }
+}
+
+#[test]
+fn the_runbook_ends_with_what_to_do_if_a_test_fails() {
+    let runbook = page("docs/macos-metrics-verification.md");
+    let last = runbook.lines().rfind(|line| line.starts_with("## "));
+    assert_eq!(last, Some("## What to do if a test fails"));
+}
+
 /// The text of all sources below a directory, string literals on one line.
 fn sources(dir: &Path, text: &mut String) {
     for entry in std::fs::read_dir(dir).expect("listed") {

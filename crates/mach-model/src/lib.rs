@@ -6,7 +6,7 @@
 //! - Send rights to one port gather on **one name**, as user references. They stop at 65,535 and then never
 //!   come down.
 //! - Every thread owns one reference on its own port. Releasing it once too often frees the name, or, in a
-//!   process with the hardened runtime, ends the process (here: panics).
+//!   [hardened process](Config::hardened), ends the process (here: panics).
 //! - An ending thread is terminated and releases its own reference first. Until its port is disabled, a listing
 //!   gives it a **new name with 1 reference**. After that it is listed without a name, and then not at all.
 //! - When a thread ends, references that somebody else holds stay, on a **dead name**.
@@ -109,7 +109,9 @@ impl Cpu {
 pub struct Config {
     /// 4096 on Intel, 16384 on Apple Silicon; any power of two.
     pub page_size: u64,
-    /// The hardened runtime: releasing a thread's own reference is fatal.
+    /// Whether the kernel takes the process for a hardened one: releasing a thread's own reference is fatal then. XNU does so for
+    /// platform binaries and, from macOS 26 on, for the entitlements of a hardened process (`osfmk/kern/task.c`,
+    /// `task_set_exc_guard_ctrl_port_default`); `codesign --options runtime` alone does not set it.
     pub hardened: bool,
     /// A Mach tick in ns, as a fraction.
     pub tick: (u32, u32),

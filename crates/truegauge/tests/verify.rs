@@ -3,6 +3,8 @@
 
 mod harness;
 
+use std::os::unix::fs::PermissionsExt;
+
 use harness::Harness;
 use harness::formats::assert_files;
 use rustix::process::Signal;
@@ -14,7 +16,7 @@ const QUICK: &[&str] = &["--window", "500ms", "--later-delay", "0s"];
 #[test]
 fn a_true_client_passes_and_leaves_its_evidence() {
     // The default window: 5 % of a shorter one is less than a busy machine oversleeps by.
-    let run = Harness::start(&["--later-delay", "0s"], &[]).finish();
+    let run = Harness::start(&["--later-delay", "0s", "--preflight"], &[]).finish();
     assert_eq!(run.code, 0, "{run:?}");
     assert!(
         run.stdout
@@ -34,6 +36,11 @@ fn a_true_client_passes_and_leaves_its_evidence() {
             "{test}"
         );
     }
+    let probes = results["preflight"].as_array().expect("probes");
+    assert!(
+        probes.len() > 15 && probes.iter().all(|probe| probe.get("refused").is_none()),
+        "{probes:?}"
+    );
     let evidence = run.json("evidence.json");
     assert_eq!(results["binaries"], evidence["binaries"]);
     let judged = &results["binaries"]["client"];
@@ -108,6 +115,41 @@ fn a_client_at_fault_is_a_failure_that_says_why() {
             );
         }
         assert!(run.left_running().is_empty(), "{fault}: {:?}", run.left_running());
+    }
+}
+
+/// Whatever is refused, the table names it, and the run goes on to the verdict or the error that follows from it.
+#[test]
+fn a_refusal_is_in_the_preflight_table_and_on_disk_whatever_follows() {
+    let stand_ins = tempfile::tempdir().expect("a directory");
+    let refusing = stand_ins.path().join("refusing");
+    std::fs::write(&refusing, "#!/bin/sh\necho denied >&2\nexit 3\n").expect("written");
+    std::fs::set_permissions(&refusing, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    let refusing = refusing.display().to_string();
+    for (option, role, code) in [
+        ("--client-bin", "first execution of the client", 1),
+        ("--sampling-process", "first execution of the sampling process", 1),
+        ("--leaking-process", "first execution of the leaking process", 1),
+    ] {
+        let args = [QUICK, &["--preflight", option, &refusing]].concat();
+        let run = Harness::start(&args, &[]).finish();
+        assert_eq!(run.code, code, "{option}: {run:?}");
+        let row = run.stderr.lines().find(|line| line.contains(role));
+        assert!(
+            row.is_some_and(|row| row.contains("ended with exit status 3")),
+            "{option}: {run:?}"
+        );
+        let refused = |probes: &Value| {
+            let probes = probes.as_array().expect("probes").iter();
+            let refused = probes.filter(|probe| probe.get("refused").is_some());
+            refused.map(|probe| probe["tried"].to_string()).collect::<Vec<_>>()
+        };
+        let on_disk = refused(&run.json("preflight.json"));
+        assert!(on_disk.iter().any(|tried| tried.contains(role)), "{option}: {on_disk:?}");
+        assert_eq!(refused(&run.json("results.json")["preflight"]), on_disk, "{option}");
+        let judged = run.dir().join("evidence.json").exists();
+        assert_eq!(judged, option != "--client-bin", "{option}: the session needs the client alone");
+        assert!(run.left_running().is_empty(), "{option}: {:?}", run.left_running());
     }
 }
 

@@ -23,7 +23,10 @@ use crate::results::Verdict;
 pub(crate) struct Args {
     #[command(flatten)]
     verify: verify::Args,
-    /// Run a copy of the client signed ad hoc with the hardened runtime, where an over-released port right is fatal.
+    /// Run a copy of the client that is signed ad hoc with the hardened runtime.
+    ///
+    /// Proves that the client runs and is judged when it is signed so, and no more. The hardened runtime does not make an
+    /// over-released port right fatal; the soak's count test finds one, by user references that fall.
     #[arg(long)]
     hardened: bool,
 }
