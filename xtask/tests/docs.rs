@@ -139,7 +139,10 @@ fn status_lines_say_whether_a_mac_run_is_recorded() {
         let text = page(name).replace('\n', " ");
         assert!(text.contains("**Status**: "), "{name} has a status line");
         let says_none = text.contains("no run on a Mac is recorded yet");
-        assert_eq!(says_none, !is_recorded, "{name}: the status line contradicts docs/roadmap.md");
+        assert_eq!(
+            says_none, !is_recorded,
+            "{name}: the status line contradicts docs/roadmap.md"
+        );
     }
 }
 

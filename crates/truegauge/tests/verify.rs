@@ -142,14 +142,31 @@ fn a_refusal_is_in_the_preflight_table_and_on_disk_whatever_follows() {
         let refused = |probes: &Value| {
             let probes = probes.as_array().expect("probes").iter();
             let refused = probes.filter(|probe| probe.get("refused").is_some());
-            refused.map(|probe| probe["tried"].to_string()).collect::<Vec<_>>()
+            refused
+                .map(|probe| probe["tried"].to_string())
+                .collect::<Vec<_>>()
         };
         let on_disk = refused(&run.json("preflight.json"));
-        assert!(on_disk.iter().any(|tried| tried.contains(role)), "{option}: {on_disk:?}");
-        assert_eq!(refused(&run.json("results.json")["preflight"]), on_disk, "{option}");
+        assert!(
+            on_disk.iter().any(|tried| tried.contains(role)),
+            "{option}: {on_disk:?}"
+        );
+        assert_eq!(
+            refused(&run.json("results.json")["preflight"]),
+            on_disk,
+            "{option}"
+        );
         let judged = run.dir().join("evidence.json").exists();
-        assert_eq!(judged, option != "--client-bin", "{option}: the session needs the client alone");
-        assert!(run.left_running().is_empty(), "{option}: {:?}", run.left_running());
+        assert_eq!(
+            judged,
+            option != "--client-bin",
+            "{option}: the session needs the client alone"
+        );
+        assert!(
+            run.left_running().is_empty(),
+            "{option}: {:?}",
+            run.left_running()
+        );
     }
 }
 
