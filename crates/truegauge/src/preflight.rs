@@ -15,6 +15,8 @@ use crate::output::table;
 use crate::rig::{Events, SamplingProcess, first_execution};
 use crate::soak::SamplingBinaries;
 
+const COUNT_TEST: &str = "the soak's count test";
+
 /// One thing that was tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Probe {
@@ -98,7 +100,6 @@ impl Preflight<'_> {
         probes: &mut Vec<Probe>,
         events: &mut Events,
     ) -> Result<(), RunError> {
-        const COUNT_TEST: &str = "the soak's count test";
         const CONTROL: &str = "the soak's positive control, without which the soak is INCONCLUSIVE";
         let log = self.dir.join("preflight-sampling-process.log");
         let leaking = SamplingProcess::start(&sampling.leaking, Some("descriptor"), &log, events)
@@ -110,31 +111,34 @@ impl Preflight<'_> {
         ));
         let tried = shown("sampling process", &sampling.sampling);
         let started = SamplingProcess::start(&sampling.sampling, None, &log, events);
-        let mut process = match unless_ended(started)? {
-            Ok(process) => process,
-            Err(error) => {
-                probes.push(Probe::of(tried, COUNT_TEST, Err::<(), _>(error)));
-                self.observe(std::process::id(), probes);
-                return Ok(());
-            }
+        let outcome = match unless_ended(started)? {
+            Ok(process) => unless_ended(self.try_sampler(process, probes, events))?,
+            Err(error) => Err(error),
         };
+        if outcome.is_err() {
+            // The process has ended: nothing more can be seen of it.
+            self.observe(std::process::id(), probes);
+        }
+        probes.push(Probe::of(tried, COUNT_TEST, outcome));
+        Ok(())
+    }
+
+    /// Has a sampling process sample, count and be observed.
+    fn try_sampler(
+        &self,
+        mut process: SamplingProcess,
+        probes: &mut Vec<Probe>,
+        events: &mut Events,
+    ) -> Result<(), RunError> {
         for (method, needed_for) in [
             ("metrics", "a check of test 1 to 4"),
             ("resource_counts", COUNT_TEST),
         ] {
-            let answer = process.request(method, &json!({}), events);
-            match unless_ended(answer)? {
-                Ok(answer) => probes.extend(figures(method, needed_for, &answer)),
-                Err(error) => {
-                    let tried = format!("the sampler's {method}");
-                    probes.push(Probe::of(tried, needed_for, Err::<(), _>(error)));
-                }
-            }
+            let answer = process.request(method, &json!({}), events)?;
+            probes.extend(figures(method, needed_for, &answer));
         }
         self.observe(process.pid(), probes);
-        let ended = process.end(events);
-        probes.push(Probe::of(tried, COUNT_TEST, unless_ended(ended)?));
-        Ok(())
+        process.end(events)
     }
 
     /// The observer's calls and the platform's tools, on a process of this user.

@@ -129,33 +129,24 @@ fn a_refusal_is_in_the_preflight_table_and_on_disk_whatever_follows() {
     for (option, role, code) in [
         ("--client-bin", "first execution of the client", 1),
         ("--sampling-process", "first execution of the sampling process", 1),
-        ("--leaking-process", "first execution of the leaking process", 1),
+        ("--leaking-process", "first execution of the leaking process", 3),
     ] {
         let args = [QUICK, &["--preflight", option, &refusing]].concat();
         let run = Harness::start(&args, &[]).finish();
         assert_eq!(run.code, code, "{option}: {run:?}");
-        let row = run.stderr.lines().find(|line| line.contains(role));
+        assert!(run.stderr.contains("preflight"), "{option}: {run:?}");
+        let on_disk = run.json("preflight.json");
+        let refused: Vec<_> = on_disk
+            .as_array()
+            .expect("probes")
+            .iter()
+            .filter_map(|probe| Some((probe["tried"].as_str()?, probe["refused"].as_str()?)))
+            .collect();
         assert!(
-            row.is_some_and(|row| row.contains("ended with exit status 3")),
-            "{option}: {run:?}"
+            matches!(refused[..], [(tried, reason)] if tried.contains(role) && reason.contains("exit status 3")),
+            "{option}: {refused:?}"
         );
-        let refused = |probes: &Value| {
-            let probes = probes.as_array().expect("probes").iter();
-            let refused = probes.filter(|probe| probe.get("refused").is_some());
-            refused
-                .map(|probe| probe["tried"].to_string())
-                .collect::<Vec<_>>()
-        };
-        let on_disk = refused(&run.json("preflight.json"));
-        assert!(
-            on_disk.iter().any(|tried| tried.contains(role)),
-            "{option}: {on_disk:?}"
-        );
-        assert_eq!(
-            refused(&run.json("results.json")["preflight"]),
-            on_disk,
-            "{option}"
-        );
+        assert_eq!(run.json("results.json")["preflight"], on_disk, "{option}");
         let judged = run.dir().join("evidence.json").exists();
         assert_eq!(
             judged,
