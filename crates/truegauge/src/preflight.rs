@@ -102,8 +102,12 @@ impl Preflight<'_> {
     ) -> Result<(), RunError> {
         const CONTROL: &str = "the soak's positive control, without which the soak is INCONCLUSIVE";
         let log = self.dir.join("preflight-sampling-process.log");
-        let leaking = SamplingProcess::start(&sampling.leaking, Some("descriptor"), &log, events)
-            .and_then(|process| process.end(events));
+        let leaking = SamplingProcess::start(&sampling.leaking, Some("descriptor"), &log, events).and_then(
+            |mut process| {
+                process.request("resource_counts", &json!({}), events)?;
+                process.end(events)
+            },
+        );
         probes.push(Probe::of(
             shown("leaking process", &sampling.leaking),
             CONTROL,
