@@ -51,7 +51,13 @@ fn fenced(text: &str) -> Option<&str> {
         match begin {
             None if is_fence(line) => begin = Some(at + line.len()),
             Some(begin) if is_fence(line) => return Some(&text[begin..at]),
-            _ => {}
+            // Behind a file without a newline at its end. No line of JSON ends so: a string is closed on its own line.
+            Some(begin) => {
+                if let Some(line) = line.trim_end().strip_suffix("```") {
+                    return Some(&text[begin..at + line.len()]);
+                }
+            }
+            None => {}
         }
         at += line.len();
     }
@@ -181,6 +187,7 @@ mod tests {
             "~~~\n{\"a\": 1}\n~~~",
             "The file says:\n\n```json\n{\"a\": 1}\n```\nSent from a telephone",
             "```json\n{\"a\": 1}",
+            "```json\n{\"a\": 1}```\n",
         ] {
             assert_eq!(json_part(text), "{\"a\": 1}", "{text:?}");
         }
