@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 const ASSERTIONS: &str = "crates/checks/assertions";
+const RUNBOOK: &str = "docs/macos-metrics-verification.md";
 
 /// The checkout, as cargo names it at run time: a moved checkout has moved pages.
 fn root() -> PathBuf {
@@ -23,8 +24,10 @@ fn files_of(dir: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_runbook_judges_with_every_assertion_file() {
-    let runbook = page("docs/macos-metrics-verification.md");
+fn the_runbook_judges_with_every_assertion_file_and_ends_with_what_to_do() {
+    let runbook = page(RUNBOOK);
+    let last = runbook.lines().rfind(|line| line.starts_with("## "));
+    assert_eq!(last, Some("## What to do if a test fails"));
     let commands: Vec<&str> = runbook
         .lines()
         .map(str::trim)
@@ -107,50 +110,26 @@ fn every_key_of_a_profile_is_explained() {
     }
 }
 
+/// A claim without a recorded run is false, and a recorded run makes the older status line false.
 #[test]
-fn the_roadmap_claims_no_mac_run_without_a_note() {
+fn pages_claim_a_mac_run_exactly_where_the_roadmap_has_its_note() {
     let roadmap = page("docs/roadmap.md");
     let (phases, notes) = roadmap
         .split_once("## Acceptance notes")
         .expect("the section of the notes");
-    let is_noted = notes.contains("### 20");
-    let mut claims = phases
-        .lines()
-        .filter(|line| line.contains("macOS") && line.ends_with("| done |"));
-    assert!(
-        is_noted || claims.next().is_none(),
-        "a phase that needs a Mac is \"done\" without an acceptance note"
-    );
-}
-
-/// Both directions: a claim without a run is false, and a run that is recorded makes the old line false.
-#[test]
-fn status_lines_say_whether_a_mac_run_is_recorded() {
-    let (_, notes) = page("docs/roadmap.md")
-        .split_once("## Acceptance notes")
-        .map(|(phases, notes)| (phases.to_owned(), notes.to_owned()))
-        .expect("the section of the notes");
     let is_recorded = notes.contains("### 20");
-    for name in [
-        "README.md",
-        "crates/runtime-metrics/README.md",
-        "docs/macos-metrics-verification.md",
-    ] {
-        let text = page(name).replace('\n', " ");
-        assert!(text.contains("**Status**: "), "{name} has a status line");
-        let says_none = text.contains("no run on a Mac is recorded yet");
-        assert_eq!(
-            says_none, !is_recorded,
-            "{name}: the status line contradicts docs/roadmap.md"
-        );
+    let mut phases = phases.lines().filter(|line| line.contains("macOS"));
+    let claims = phases.any(|line| line.ends_with("| done |"));
+    assert!(is_recorded || !claims, "a phase on macOS is done without a note");
+    for name in ["README.md", "crates/runtime-metrics/README.md", RUNBOOK] {
+        let status = page(name)
+            .split_once("**Status**: ")
+            .expect(name)
+            .1
+            .replace('\n', " ");
+        let says_none = status.contains("no run on a Mac is recorded yet");
+        assert_eq!(says_none, !is_recorded, "{name} contradicts docs/roadmap.md");
     }
-}
-
-#[test]
-fn the_runbook_ends_with_what_to_do_if_a_test_fails() {
-    let runbook = page("docs/macos-metrics-verification.md");
-    let last = runbook.lines().rfind(|line| line.starts_with("## "));
-    assert_eq!(last, Some("## What to do if a test fails"));
 }
 
 /// The text of all sources below a directory, string literals on one line.
