@@ -5,12 +5,12 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`archive`] | finds the reports in a zip, and in the zips inside it |
-//! | [`end_record`] | bounds what the zip library may be made to read |
-//! | [`names`] | normalizes the names of members, and refuses path traversal |
-//! | [`report`] | reads one report's members, and turns them into evidence |
-//! | [`text`] | encodings, Markdown code fences, and files that are something else |
-//! | [`bounded_json`] | JSON within a budget of memory |
+//! | `archive` | finds the reports in a zip, and in the zips inside it |
+//! | `end_record` | bounds what the zip library may be made to read |
+//! | `names` | normalizes the names of members, and refuses path traversal |
+//! | `report` | reads one report's members, and turns them into evidence |
+//! | `text` | encodings, Markdown code fences, and files that are something else |
+//! | `bounded_json` | JSON within a budget of memory |
 
 mod archive;
 pub mod bounded_json;
