@@ -269,24 +269,13 @@ mod system {
 mod system {
     #![allow(unsafe_code)]
 
-    use mach2::kern_return::{KERN_SUCCESS, kern_return_t};
+    use mach2::kern_return::KERN_SUCCESS;
     use mach2::mach_port::{mach_port_allocate, mach_port_deallocate};
-    use mach2::mach_types::ipc_space_t;
-    use mach2::message::mach_msg_type_number_t;
-    use mach2::port::{mach_port_name_t, mach_port_right_t, mach_port_type_t};
+    use mach2::port::{mach_port_right_t, mach_port_type_t};
     use mach2::traps::mach_task_self;
     use mach2::vm::mach_vm_deallocate;
 
-    // From <mach/mach_port.h>; mach2 has no such function.
-    unsafe extern "C" {
-        fn mach_port_names(
-            task: ipc_space_t,
-            names: *mut *mut mach_port_name_t,
-            names_count: *mut mach_msg_type_number_t,
-            types: *mut *mut mach_port_type_t,
-            types_count: *mut mach_msg_type_number_t,
-        ) -> kern_return_t;
-    }
+    use crate::macos::mach_port_names;
 
     /// `mach_thread_self` gives a reference with each call (`osfmk/kern/ipc_tt.c`, `thread_self_trap`).
     pub(super) fn leak_user_reference() {

@@ -20,6 +20,9 @@ mod threads;
 #[cfg(target_os = "macos")]
 mod xnu;
 
+#[cfg(all(target_os = "macos", feature = "fault-injection"))]
+pub(crate) use xnu::mach_port_names;
+
 #[cfg(test)]
 mod tests;
 

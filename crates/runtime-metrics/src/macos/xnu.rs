@@ -33,7 +33,7 @@ use super::kernel::{
 };
 
 unsafe extern "C" {
-    fn mach_port_names(
+    pub(crate) fn mach_port_names(
         task: ipc_space_t,
         names: *mut *mut mach_port_name_t,
         names_count: *mut mach_msg_type_number_t,

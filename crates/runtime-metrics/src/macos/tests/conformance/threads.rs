@@ -1,7 +1,7 @@
 //! Threads: their rights, their order, their end, and what they answer.
 
 use super::{Outcome, Parked, World, type_of};
-use crate::macos::kernel::{KernReturn, Kernel, port_type};
+use crate::macos::kernel::{KernReturn, Kernel, Name, port_type};
 use crate::macos::rights::{self, SendRight};
 
 /// The rights of one list, the parked thread's among them.
@@ -92,7 +92,8 @@ pub(super) fn one_reference_is_a_terminated_thread(world: &dyn World) -> Outcome
     Ok(())
 }
 
-pub(super) fn becomes_a_dead_name(world: &dyn World) -> Outcome {
+/// The name of a thread that has ended while the rights of a list with it are held.
+fn held_dead_name(world: &dyn World) -> Result<(Name, Vec<SendRight<'_>>), String> {
     let kernel = world.kernel();
     let thread = world.spawn("conformance");
     let port = thread.port();
@@ -100,6 +101,12 @@ pub(super) fn becomes_a_dead_name(world: &dyn World) -> Outcome {
     thread.end();
     let is_dead = || type_of(kernel, port) == Ok(Some(port_type::DEAD_NAME));
     ensure_eq!(world.eventually(&is_dead), true);
+    Ok((port, rights))
+}
+
+pub(super) fn becomes_a_dead_name(world: &dyn World) -> Outcome {
+    let kernel = world.kernel();
+    let (port, rights) = held_dead_name(world)?;
     ensure_eq!(kernel.mach_port_get_refs(port), Ok(0));
     drop(rights);
     ensure_eq!(type_of(kernel, port), Ok(None));
@@ -108,13 +115,7 @@ pub(super) fn becomes_a_dead_name(world: &dyn World) -> Outcome {
 
 /// What makes a name that is held through a window tell the thread.
 pub(super) fn held_names_are_not_reused(world: &dyn World) -> Outcome {
-    let kernel = world.kernel();
-    let thread = world.spawn("conformance");
-    let port = thread.port();
-    let rights = listed(kernel, &*thread)?;
-    thread.end();
-    let is_dead = || type_of(kernel, port) == Ok(Some(port_type::DEAD_NAME));
-    ensure_eq!(world.eventually(&is_dead), true);
+    let (port, rights) = held_dead_name(world)?;
     let others: Vec<_> = (0..8).map(|_| world.spawn("conformance")).collect();
     let has_it = others.iter().any(|other| other.port() == port);
     others.into_iter().for_each(Parked::end);
