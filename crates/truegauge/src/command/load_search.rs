@@ -1,33 +1,13 @@
 //! The search for the draw rate that loads the client.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::error::RunError;
-use crate::observe::{CLOCK_INTERVAL, Window, monotonic_ns};
+use crate::observe::{Window, monotonic_ns};
 use crate::rig::{Events, Load, Rig};
 use crate::thresholds::Thresholds;
-
-/// Waits until the observer has read everything once more after a moment: windows are cut out between readings.
-pub(super) fn await_observer(rig: &Rig, moment_ns: u64, events: &mut Events) -> Result<()> {
-    const LIMIT: Duration = Duration::from_secs(5);
-    let deadline = Instant::now() + LIMIT;
-    while !rig.observer.has_passed(moment_ns) {
-        events.sleep(CLOCK_INTERVAL)?;
-        if Instant::now() > deadline {
-            let errors = rig
-                .observer
-                .errors()
-                .unwrap_or_else(|| "no reading failed".to_owned());
-            return Err(RunError::Environment(format!(
-                "the observer has read nothing for {LIMIT:?}: {errors}"
-            ))
-            .into());
-        }
-    }
-    Ok(())
-}
 
 /// Raises the source's draw rate until the observer sees the client busy: a rate that loads one machine is nothing to
 /// another.
@@ -49,7 +29,7 @@ pub(super) fn raise_load(rig: &mut Rig, thresholds: &Thresholds, events: &mut Ev
         let start_ns = monotonic_ns();
         events.sleep(WATCHED)?;
         let end_ns = monotonic_ns();
-        await_observer(rig, end_ns, events)?;
+        rig.await_observer(end_ns, events)?;
         let seen = rig.observer.over(Window { start_ns, end_ns });
         let seen =
             seen.map_err(|reason| RunError::Environment(format!("the observer saw nothing: {reason}")))?;

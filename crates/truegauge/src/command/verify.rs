@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::binary_identity::BinaryIdentity;
-use crate::command::load_search::{await_observer, raise_load};
+use crate::command::load_search::raise_load;
 use crate::command::{BinaryArgs, Requirements};
 use crate::core_dump;
 use crate::duration;
@@ -347,7 +347,7 @@ impl Course<'_> {
                 "profile": args.profile.name,
                 "binary": shown_path(parts.client_binary),
                 "version": rig.version,
-            "target": rig.target,
+                "target": rig.target,
                 "started_monotonic_ns": rig.observer.started_ns(),
             }),
             source: rig.describe_source(),
@@ -449,7 +449,7 @@ impl Evidence {
         }
         report.check_version(&args.profile.reports, rig.version.as_deref())?;
         // The window that the report claims ends before its zip appears.
-        await_observer(rig, appeared_ns, events)?;
+        rig.await_observer(appeared_ns, events)?;
         let reports = &args.profile.reports;
         let window = match reports.window {
             WindowFrom::Claimed => report.claimed_window(),

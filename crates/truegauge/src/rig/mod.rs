@@ -18,7 +18,7 @@ mod source;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
@@ -37,7 +37,7 @@ pub(crate) use server::Load;
 use server::Server;
 
 use crate::error::RunError;
-use crate::observe::{self, Watch};
+use crate::observe::{self, CLOCK_INTERVAL, Watch};
 use crate::output::console::shown_path;
 use crate::profile::{Action, Placeholders, Profile, SignalName, Trigger};
 use crate::source::SourceChoice;
@@ -340,6 +340,24 @@ impl Rig {
         self.server
             .as_ref()
             .map_or_else(|| json!({"kind": "none"}), Server::describe)
+    }
+
+    /// Waits until the observer has read everything once more after a moment: windows are cut out between readings.
+    pub(crate) fn await_observer(&self, moment_ns: u64, events: &mut Events) -> Result<()> {
+        const LIMIT: Duration = Duration::from_secs(5);
+        let deadline = Instant::now() + LIMIT;
+        while !self.observer.has_passed(moment_ns) {
+            events.sleep(CLOCK_INTERVAL)?;
+            if Instant::now() > deadline {
+                let errors = self.observer.errors();
+                let errors = errors.unwrap_or_else(|| "no reading failed".to_owned());
+                return Err(RunError::Environment(format!(
+                    "the observer has read nothing for {LIMIT:?}: {errors}"
+                ))
+                .into());
+            }
+        }
+        Ok(())
     }
 
     /// Asks for so many draws a second, or for the nearest thing that there is.
