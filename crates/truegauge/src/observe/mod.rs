@@ -203,7 +203,7 @@ impl Watch {
             let mut series = Series::default();
             series.push_clock(Ok(subject.clock()?));
             series.push_memory(Ok(memory(&subject)?));
-            series.push_tasks(subject.tasks().map_err(|error| format!("{error:#}")));
+            series.push_tasks(subject.tasks());
             Ok((subject, series))
         };
         let (subject, series) = observed().with_context(|| format!("cannot observe process {pid}"))?;
@@ -304,17 +304,15 @@ impl Drop for Watch {
 fn observe(subject: &impl Observer, shared: &Mutex<Shared>, stopped: &Receiver<()>) {
     let lock = || shared.lock().unwrap_or_else(PoisonError::into_inner);
     for round in 1_u32.. {
-        let clock = subject.clock().map_err(|error| format!("{error:#}"));
-        let memory = memory(subject).map_err(|error| format!("{error:#}"));
+        let clock = subject.clock();
+        let memory = memory(subject);
         let near_an_edge = lock().is_near_an_edge(monotonic_ns());
         let tasks = (near_an_edge || round.is_multiple_of(TASKS_EVERY)).then(|| subject.tasks());
         let mut shared = lock();
         shared.series.push_clock(clock);
         shared.series.push_memory(memory);
         if let Some(tasks) = tasks {
-            shared
-                .series
-                .push_tasks(tasks.map_err(|error| format!("{error:#}")));
+            shared.series.push_tasks(tasks);
         }
         drop(shared);
         match stopped.recv_timeout(CLOCK_INTERVAL) {

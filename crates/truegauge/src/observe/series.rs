@@ -174,11 +174,11 @@ pub(super) struct Series {
 }
 
 impl Series {
-    pub(super) fn push_clock(&mut self, reading: Result<ClockReading, String>) {
+    pub(super) fn push_clock(&mut self, reading: anyhow::Result<ClockReading>) {
         push_or_note(&mut self.clocks, reading, MAX_READINGS, "clock", &mut self.errors);
     }
 
-    pub(super) fn push_memory(&mut self, reading: Result<MemoryReading, String>) {
+    pub(super) fn push_memory(&mut self, reading: anyhow::Result<MemoryReading>) {
         push_or_note(
             &mut self.memory,
             reading,
@@ -188,7 +188,7 @@ impl Series {
         );
     }
 
-    pub(super) fn push_tasks(&mut self, reading: Result<TasksReading, String>) {
+    pub(super) fn push_tasks(&mut self, reading: anyhow::Result<TasksReading>) {
         push_or_note(
             &mut self.tasks,
             reading,
@@ -369,7 +369,7 @@ impl Series {
 
 fn push_or_note<T>(
     readings: &mut VecDeque<T>,
-    reading: Result<T, String>,
+    reading: anyhow::Result<T>,
     kept: usize,
     kind: &'static str,
     errors: &mut BTreeMap<&'static str, String>,
@@ -381,7 +381,7 @@ fn push_or_note<T>(
             }
             readings.push_back(reading);
         }
-        Err(error) => drop(errors.insert(kind, error)),
+        Err(error) => drop(errors.insert(kind, format!("{error:#}"))),
     }
 }
 
@@ -497,6 +497,7 @@ fn tasks_over(readings: &[&TasksReading], window: Window) -> Vec<ObservedTask> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use anyhow::anyhow;
 
     const MS: u64 = 1_000_000;
 
@@ -617,13 +618,13 @@ mod tests {
             clocks: whole.clocks,
             ..Series::default()
         };
-        series.push_memory(Err("statm: EACCES".to_owned()));
+        series.push_memory(Err(anyhow!("statm: EACCES")));
         assert!(
             !series.reaches(1001 * MS) && series.reaches(1000 * MS),
             "memory is not waited for"
         );
-        series.push_tasks(Err("task: EACCES".to_owned()));
-        series.push_tasks(Err("task: EPERM".to_owned()));
+        series.push_tasks(Err(anyhow!("task: EACCES")));
+        series.push_tasks(Err(anyhow!("task: EPERM")));
         let seen = series.over(window(200, 800)).expect("the clock was read");
         assert!(seen.memory.is_none() && seen.tasks.is_none(), "{seen:?}");
         let expected = BTreeMap::from([
@@ -631,7 +632,7 @@ mod tests {
             ("tasks", "task: EPERM".to_owned()),
         ]);
         assert_eq!(seen.errors, expected);
-        series.push_clock(Err("clock: EPERM".to_owned()));
+        series.push_clock(Err(anyhow!("clock: EPERM")));
         let error = series.over(window(200, 2000)).expect_err("not read so far");
         assert!(error.ends_with("last reading: clock: EPERM"), "{error}");
     }
