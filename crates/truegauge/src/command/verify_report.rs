@@ -95,8 +95,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
         Ok(None) => output::emit(&results, Ok(()), &*invocation.reporter),
         Err(error) => output::emit(&results, Err(error), &*invocation.reporter),
     };
-    let judged = exit(&results.checks, &without_figures);
-    let (exit, last_line) = outputs.conclude(judged, &results.sentence);
+    let (exit, last_line) = outputs.conclude(results.verdict.exit(), &results.sentence);
     invocation.result(&last_line);
     Ok(exit)
 }
