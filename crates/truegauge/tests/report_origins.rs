@@ -5,7 +5,7 @@ mod reports;
 
 use std::path::PathBuf;
 
-use reports::{Desk, bare, json_zip, judge, ours, verify_report};
+use reports::{Desk, bare, json_zip, judge, judge_into, ours};
 use serde_json::{Value, json};
 
 #[test]
@@ -141,10 +141,7 @@ fn files_of_truegauge_itself_are_named() {
     let desk = Desk::new();
     let report = desk.put("ours.zip", &ours(12.0).zip());
     let out = tempfile::tempdir().expect("a directory");
-    let sent = verify_report(
-        [report.as_os_str(), "--out".as_ref(), out.path().as_os_str()],
-        None,
-    );
+    let sent = judge_into(out.path(), &report);
     let results = sent.dir(out.path()).join("results.json");
     let evidence = json!({"schema": 1, "environment": {}, "thresholds": {}, "reports": [{"label": "idle"}]});
     let evidence = desk.put("evidence.json", evidence.to_string().as_bytes());

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::process::Command;
 
-use reports::{Sent, ours, run, verify_report};
+use reports::{Sent, judge_into, ours, run};
 use serde_json::{Value, json};
 
 /// Results of a real judgement.
@@ -16,7 +16,7 @@ fn results() -> Value {
     let report = dir.path().join("report.zip");
     std::fs::write(&report, ours(12.0).zip()).expect("written");
     let out = dir.path().join("out");
-    let sent = verify_report([report.as_os_str(), "--out".as_ref(), out.as_os_str()], None);
+    let sent = judge_into(&out, &report);
     assert_eq!(sent.code, 0, "{sent:?}");
     sent.results(&out)
 }

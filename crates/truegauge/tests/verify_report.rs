@@ -5,7 +5,7 @@ mod harness;
 mod reports;
 
 use harness::formats::assert_files;
-use reports::{Desk, bare, judge, ours, ryll, verify_report};
+use reports::{Desk, bare, judge, judge_into, ours, ryll, verify_report};
 use serde_json::{Value, json};
 
 #[test]
@@ -150,7 +150,7 @@ fn the_files_of_a_report_are_what_their_schemas_say() {
     let hostile = desk.put("hostile.zip", &reports::hostile_names().zip());
     for (path, code) in [(&report, 0), (&hostile, 1)] {
         let out = tempfile::tempdir().expect("a directory");
-        let sent = verify_report([path.as_os_str(), "--out".as_ref(), out.path().as_os_str()], None);
+        let sent = judge_into(out.path(), path);
         assert_eq!(sent.code, code, "{sent:?}");
         assert!(
             !sent.stdout.contains('\u{1b}'),
@@ -165,10 +165,7 @@ fn a_results_file_that_is_none_is_refused_by_the_schema() {
     let desk = Desk::new();
     let report = desk.put("ours.zip", &ours(12.0).zip());
     let out = tempfile::tempdir().expect("a directory");
-    let sent = verify_report(
-        [report.as_os_str(), "--out".as_ref(), out.path().as_os_str()],
-        None,
-    );
+    let sent = judge_into(out.path(), &report);
     let good = sent.results(out.path());
     type Lie = (&'static str, fn(&mut Value));
     let lies: [Lie; 6] = [
@@ -202,10 +199,7 @@ fn a_junit_file_that_is_none_is_refused_by_the_schema() {
     let desk = Desk::new();
     let report = desk.put("ours.zip", &ours(12.0).zip());
     let out = tempfile::tempdir().expect("a directory");
-    let sent = verify_report(
-        [report.as_os_str(), "--out".as_ref(), out.path().as_os_str()],
-        None,
-    );
+    let sent = judge_into(out.path(), &report);
     let good = std::fs::read_to_string(sent.dir(out.path()).join("junit.xml")).expect("read");
     for (from, to) in [
         (" classname=\"test 1\"", ""),

@@ -117,6 +117,11 @@ pub(crate) fn judge(paths: &[&Path]) -> Sent {
     verify_report(paths.iter().map(|path| path.as_os_str()), None)
 }
 
+/// Judges one report, with the files of the run in a directory of `out`.
+pub(crate) fn judge_into(out: &Path, report: &Path) -> Sent {
+    verify_report([report.as_os_str(), "--out".as_ref(), out.as_os_str()], None)
+}
+
 pub(crate) fn check<'a>(results: &'a Value, id: &str) -> &'a Value {
     let checks = results["checks"].as_array().expect("checks");
     checks.iter().find(|row| row["check"] == id).expect(id)
