@@ -134,10 +134,7 @@ impl Preflight<'_> {
         probes: &mut Vec<Probe>,
         events: &mut Events,
     ) -> Result<(), RunError> {
-        for (method, needed_for) in [
-            ("metrics", "a check of test 1 to 4"),
-            ("resource_counts", COUNT_TEST),
-        ] {
+        for (method, needed_for) in [("metrics", "tests 1 to 6"), ("resource_counts", COUNT_TEST)] {
             let answer = process.request(method, &json!({}), events)?;
             probes.extend(figures(method, needed_for, &answer));
         }
