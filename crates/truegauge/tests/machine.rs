@@ -47,6 +47,12 @@ fn limits_that_a_client_would_inherit_are_named() {
     );
 }
 
+#[test]
+fn run_directory_that_is_not_utf8_is_named() {
+    let refused = verify_after(&[], r#"OUT="$OUT/$(printf 'Stra\337e')""#);
+    assert_blamed(&refused, "is not UTF-8");
+}
+
 fn can_unshare(flag: &str) -> bool {
     let tried = Command::new("unshare")
         .args(UNSHARED)

@@ -152,7 +152,7 @@ pub(crate) fn verify(args: &Args, variation: &Variation, invocation: &Invocation
     let parent = args.out.clone().unwrap_or_else(|| invocation.runs_dir.clone());
     let started_at = Timestamp::now();
     let dir = RunDir::create(&parent, started_at)?;
-    rig::check_room(&dir.path)?;
+    rig::check_run_dir(&dir.path)?;
     if args.out.is_none() && !args.keep_all {
         files::prune_runs(&parent, RUNS_KEPT, &*invocation.reporter);
     }

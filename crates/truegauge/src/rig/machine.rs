@@ -58,8 +58,20 @@ fn raise_descriptor_limit() {
     }
 }
 
+/// Refuses a run's directory that a client cannot be told, or in which the next report has no room.
+pub(crate) fn check_run_dir(dir: &Path) -> Result<(), RunError> {
+    // A profile's arguments are text, and so is what clients write of the path of a report.
+    if dir.canonicalize().is_ok_and(|dir| dir.to_str().is_none()) {
+        return Err(RunError::Environment(format!(
+            "the path of {} is not UTF-8, so that no client can be told to file its reports there: name another with --out",
+            shown_path(dir)
+        )));
+    }
+    check_room(dir)
+}
+
 /// Refuses a directory in which the next report has no room.
-pub(crate) fn check_room(dir: &Path) -> Result<(), RunError> {
+fn check_room(dir: &Path) -> Result<(), RunError> {
     let zeros = vec![0; MIN_ROOM_BYTES];
     let tried = tempfile::tempfile_in(dir).and_then(|mut file: File| file.write_all(&zeros));
     tried.map_err(|error| {

@@ -29,7 +29,7 @@ use child::{ChildGuard, Output};
 pub(crate) use client::Client;
 pub(crate) use events::Events;
 use events::Role;
-pub(crate) use machine::{blame, check_room, prepare_limits};
+pub(crate) use machine::{blame, check_run_dir, prepare_limits};
 pub(crate) use report_dir::FiledReport;
 pub(crate) use sampling_process::SamplingProcess;
 pub(crate) use scratch::ScratchDir;

@@ -11,8 +11,8 @@ use anyhow::{Context, Result};
 /// The longest temporary root below which the paths of sockets are short enough. The longest of them is `tg-123456/control`.
 const LONGEST_ROOT: usize = 80;
 
-/// A directory (0700) under the temporary root, or under /tmp where that is too long: short enough for a socket's path, which macOS limits to 104 bytes
-/// (`sys/un.h`). It vanishes with this guard, and when the harness is killed too: a shell waits for end-of-file on a
+/// A directory (0700) under the temporary root, or under /tmp where that is too long or is not UTF-8: a socket's path is limited to
+/// 104 bytes on macOS (`sys/un.h`), and a profile's arguments are text. It vanishes with this guard, and when the harness is killed too: a shell waits for end-of-file on a
 /// pipe that the harness holds, and then removes it.
 pub(crate) struct ScratchDir {
     path: PathBuf,
@@ -25,10 +25,9 @@ impl ScratchDir {
     }
 
     fn create_in(root: &Path) -> Result<Self> {
-        let root = if root.as_os_str().len() <= LONGEST_ROOT {
-            root
-        } else {
-            Path::new("/tmp")
+        let root = match root.to_str() {
+            Some(text) if text.len() <= LONGEST_ROOT => root,
+            _ => Path::new("/tmp"),
         };
         let dir = tempfile::Builder::new()
             .prefix("tg-")
@@ -73,6 +72,9 @@ impl Drop for ScratchDir {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+
     use super::*;
 
     #[test]
@@ -92,12 +94,15 @@ mod tests {
     }
 
     #[test]
-    fn long_temporary_root_is_avoided_and_absent_one_is_named() {
-        let root = tempfile::tempdir().expect("a directory");
-        let long = root.path().join("x".repeat(110));
-        std::fs::create_dir(&long).expect("created");
-        let scratch = ScratchDir::create_in(&long).expect("a directory");
-        assert!(scratch.path().as_os_str().len() + "/control".len() < 104);
+    fn long_or_illegible_temporary_root_is_avoided_and_absent_one_is_named() {
+        for root in [
+            OsString::from("x".repeat(110)),
+            OsString::from_vec(b"Stra\xdfe".to_vec()),
+        ] {
+            let scratch = ScratchDir::create_in(Path::new(&root)).expect("a directory");
+            let path = scratch.path().to_str().expect("UTF-8");
+            assert!(path.len() + "/control".len() < 104, "{path}");
+        }
         let error = ScratchDir::create_in(Path::new("/absent"))
             .err()
             .expect("refused");
