@@ -3,11 +3,12 @@
 # Judged: the report's own JSON; its platform against the machine that the harness ran on (environment.os).
 
 # Bounds of every process, whatever the machine: 4,096 cores, 2^57 bytes of addresses, 50 years. A living process has memory:
-# 0 is an unread figure. Wrong units and numbers past all bounds stand out even where no observer saw the process.
+# 0 is an unread figure. It is mapped and resident in pages, of 4 KiB at least on every platform. Wrong units and numbers past
+# all bounds stand out even where no observer saw the process.
 def limits: [
   {name: "cpu_percent", least: 0, most: 409600},
-  {name: "rss_kb", least: 1, most: 140737488355328},
-  {name: "vm_size_kb", least: 1, most: 140737488355328},
+  {name: "rss_kb", least: 1, most: 140737488355328, page: 4},
+  {name: "vm_size_kb", least: 1, most: 140737488355328, page: 4},
   {name: "footprint_kb", least: 1, most: 140737488355328},
   {name: "uptime_secs", least: 0, most: 1577880000}
 ];
@@ -16,7 +17,9 @@ def limits: [
 def maybe(f): [(f)?] | .[0];
 
 # Whether a figure is out of these bounds. What is no number, other tests judge.
-def impossible($limit): type == "number" and (. < $limit.least or . > $limit.most);
+def impossible($limit):
+  type == "number"
+  and (. < $limit.least or . > $limit.most or ($limit.page != null and (. / $limit.page | . != floor)));
 
 # A range admits numbers alone, a plain value admits its equal.
 def judged:
@@ -83,7 +86,7 @@ def judged:
       ] | .[0:10]),
       allowed: [],
       where: $metrics,
-      remedy: "A negative difference of two clocks, another unit, or a field that was never written (memory of 0)."
+      remedy: "A negative difference of two clocks, another unit (sizes are whole pages), or a field never written (memory of 0)."
     }
   )
 | judged

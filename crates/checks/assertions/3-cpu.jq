@@ -151,22 +151,26 @@ def sum_row($t; $id; $report):
   | [$threads[] | maybe(.cpu_percent)] as $shares
   | (reduce $threads[] as $thread ({}; .[$thread | maybe(.tid) | key] = true)) as $listed
   | ([task_list[] | select($listed[.tid | key] == null) | .cpu_percent | numbers] | add // 0) as $ended
+  | (if ($process | type) == "number" then [$t.relative * $process, $t.process_floor] | max else null end) as $slack
+  | (
+      if all($shares[]; type == "number" and . >= 0) then $shares | add // 0
+      else "a thread's cpu_percent is absent or no figure" end
+    ) as $sum
   | {
       check: "\($id).sum",
       title: "the threads' CPU adds up to the process's",
-      measured: (
-        if all($shares[]; type == "number" and . >= 0) then $shares | add // 0
-        else "a thread's cpu_percent is absent or no figure" end),
+      measured: $sum,
       allowed: (
-        if ($process | type) != "number" then "process.cpu_percent, which is no number"
-        else
-          ([$t.relative * $process, $t.process_floor] | max) as $slack
-          | {max: ($process + $slack)}
-            + if blind($t) == null then {min: ([0, $process - $ended - $slack] | max)} else {} end
-        end),
+        if $slack == null then "process.cpu_percent, which is no number"
+        elif blind($t) == null then {min: ([0, $process - $ended - $slack] | max), max: ($process + $slack)}
+        else {max: ($process + $slack)} end),
       unit: "% of a core",
       where: "\($report).metrics.threads",
-      remedy: "One of the two clocks is wrong: see which of the rows beside this one fails."
+      remedy: "One of the two clocks is wrong: see which of the rows beside this one fails.",
+      reason: (
+        if $slack != null and ($sum | type) == "number" and $sum < $process - $slack and blind($t) != null
+        then "the threads have much less CPU than the process: had others that ended? \(blind($t))"
+        else null end)
     };
 
 # Every thread that the observer knows by its id; the one that is furthest out of its range stands for all.

@@ -1,6 +1,6 @@
 # Test 5. Claim: the first report shows the process's real age, and uptime advances as the clock does.
 # Judged: uptime_secs against the kernel's start time of the process and the monotonic clock at the end of each window;
-# of reports that were sent, against their own stamps.
+# of reports that were sent, against their own stamps; and against the window and the session that the report itself tells of.
 
 # The value of f, or null where the input has no such place.
 def maybe(f): [(f)?] | .[0];
@@ -45,6 +45,16 @@ def judged:
 
 def threshold($name): .thresholds[$name] | if type == "number" then . else error("thresholds.\($name) is no number") end;
 
+# The longest time for which, as the report tells, the process was there: to sample a window, and in a session.
+def told_secs:
+  [
+    maybe(.metrics.sample_window_ms | numbers / 1000),
+    maybe(.members["metadata.json"].json.session_uptime_secs),
+    maybe(.members["session.json"].json.uptime_secs)
+    | numbers
+  ]
+  | max // 0;
+
 # The time between two moments, as far as uptime may differ from it.
 def elapsed($from_ns; $to_ns; $slack):
   if ($from_ns | type) == "number" and ($to_ns | type) == "number" then
@@ -70,10 +80,10 @@ def elapsed_by_stamps($from; $to; $slack):
 | (
     $common + {
       check: "\($id).present",
-      title: "uptime is there, and more than nothing",
+      title: "uptime is there, and covers the sampled window and the session",
       measured: uptime,
-      allowed: {min: 0.001},
-      remedy: "Call init_at_startup() as the first statement of main()."
+      allowed: {min: ([0.001, (told_secs - $slack)] | max)},
+      remedy: "Call init_at_startup() as the first statement of main(). If it is: is the session's uptime right?"
     },
     if $i == 0 then
       elapsed($evidence.client.started_monotonic_ns; end_ns; $slack) as $age

@@ -117,11 +117,15 @@ def observed_rows($id; $list; $threads):
       reason: $blind
     };
 
-# The session, and whose report it is.
+# The session, and whose report it is. Where nobody observed the process, the report has to agree with itself: on Linux the main
+# thread's id is the process's, and it is listed even when that thread has ended before the process (proc(5)).
 def session_rows($evidence; $id; $members):
   $evidence.source.surface as $surface
   | maybe(.members["session.json"].json.connected) as $connected
   | (maybe(.members["metadata.json"].json.report_type) == "disconnect") as $of_a_loss
+  | maybe(.members["metadata.json"].json.pid) as $pid
+  | ($evidence.client.pid == null and $evidence.environment.os == "linux" and $pid != null) as $by_threads
+  | any((.metrics.threads[])?; maybe(.tid) == $pid) as $listed
   | {
       check: "\($id).connected",
       title: (if $of_a_loss then "the session is lost, as the report's type says" else "the session is up" end),
@@ -158,12 +162,18 @@ def session_rows($evidence; $id; $members):
     },
     {
       check: "\($id).pid",
-      title: "the report is of the process that was started",
-      measured: (maybe(.members["metadata.json"].json.pid) | number),
-      allowed: $evidence.client.pid,
+      title: (
+        if $by_threads then "the process is that of the listed threads: its main thread is among them"
+        else "the report is of the process that was started" end),
+      measured: ($pid | number),
+      allowed: (
+        if $by_threads | not then $evidence.client.pid
+        elif $listed then $pid
+        else "the id of a listed thread" end),
       where: "\($members)[\"metadata.json\"].json.pid",
       remedy: "The report is of another process: was an old zip picked up, or does another client share the folder?",
-      reason: (if $evidence.client.pid == null then "the process of this session is not known" else null end)
+      reason: (
+        if $evidence.client.pid == null and ($by_threads | not) then "the process of this session is not known" else null end)
     };
 
 # What was drawn between rest and load.

@@ -25,10 +25,13 @@ pub(super) fn bounds(row: &Row) -> String {
     }
 }
 
-/// A figure to two places, without trailing zeros; by its power of ten where it would be longer than anybody reads.
+/// A figure to two places, without trailing zeros; by its power of ten where it would be longer than anybody reads, or read as 0.
 pub(super) fn short(figure: f64) -> String {
     if figure.abs() >= 1e15 {
         return format!("{figure:.2e}");
+    }
+    if figure != 0.0 && figure.abs() < 0.005 {
+        return format!("{figure:.0e}");
     }
     let text = format!("{figure:.2}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -93,6 +96,9 @@ mod tests {
             (json!(2.50), "2.5"),
             (json!(2.0), "2"),
             (json!(1e300), "1.00e300"),
+            (json!(0.001), "1e-3"),
+            (json!(-0.004), "-4e-3"),
+            (json!(0.0), "0"),
             (json!("x"), "x"),
             (json!([1, "a"]), "1, a"),
             (json!([]), "none"),

@@ -29,6 +29,19 @@ const EXEMPTIONS: &[Exemption] = &[
         reason: "a runtime-metrics.json by itself tells nothing of the session",
     },
     Exemption {
+        checks: &["5.present"],
+        applies: |sent| {
+            sent.origin.client == Client::Unknown
+                && sent.metrics["process"]["uptime_secs"].as_f64() > Some(0.0)
+        },
+        reason: "which clock its session's uptime is of is not known, and some go on in sleep",
+    },
+    Exemption {
+        checks: &["6.session.pid"],
+        applies: |sent| sent.origin.client == Client::Unknown,
+        reason: "of which pid namespace its pid is, is not known",
+    },
+    Exemption {
         checks: &["6.session.connected"],
         applies: |sent| sent.origin.client == Client::Unknown && sent.session()["connected"].is_null(),
         reason: "the report does not say whether its session is up",
