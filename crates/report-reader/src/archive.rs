@@ -24,6 +24,8 @@ pub struct Archive<R> {
     left: [u64; 2],
     /// Members that the zips inside may still have.
     members_left: usize,
+    /// Why zips inside it are not read.
+    unread: Vec<ReadError>,
 }
 
 /// A report in a zip.
@@ -36,11 +38,25 @@ struct Place {
     name: String,
 }
 
+impl Place {
+    /// `shown_folder` is the folder as it is written; it and `zip_path`, the path of a zip inside, may be empty.
+    fn new(nested: Option<usize>, zip_path: &str, folder: &str, shown_folder: &str) -> Self {
+        let parts = [zip_path, shown_folder.trim_end_matches('/')];
+        let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        Self {
+            nested,
+            folder: folder.to_owned(),
+            name: parts.join("/"),
+        }
+    }
+}
+
 impl<R: Read + Seek> Archive<R> {
     /// Finds the reports of a zip. Their members are read by [`Archive::read`].
     ///
     /// # Errors
-    /// If the file is not a zip, breaks a limit, or holds names that no report has.
+    /// If the file is not a zip, breaks a limit, or holds names that no report has. A zip inside it that cannot be read costs the
+    /// others nothing (see [`Archive::unread`]); those behind one that exceeds what they may hold together are not looked at.
     pub fn open(file: R, limits: Limits) -> Result<Self, ReadError> {
         let outer = Zip::open(file, &limits)?;
         let mut archive = Self {
@@ -50,18 +66,23 @@ impl<R: Read + Seek> Archive<R> {
             limits,
             left: [limits.total_bytes; 2],
             members_left: limits.nested_members,
+            unread: Vec::new(),
         };
         for (path, index) in archive.outer.nested(&archive.reports) {
-            archive
-                .open_nested(&path, index)
-                .map_err(|source| ReadError::Nested {
+            let is_last = archive.left[0] == 0 || archive.members_left == 0;
+            if let Err(source) = archive.open_nested(&path, index) {
+                archive.unread.push(ReadError::Nested {
                     zip: quoted(&path),
                     source: Box::new(source),
-                })?;
+                });
+                if is_last {
+                    break;
+                }
+            }
             archive.bound_reports()?;
         }
         if archive.reports.is_empty() {
-            archive.reports = archive.outer.places_without_metrics();
+            archive.reports = archive.outer.places_without_metrics(None, "");
         }
         archive.bound_reports()?;
         Ok(archive)
@@ -79,18 +100,23 @@ impl<R: Read + Seek> Archive<R> {
     fn open_nested(&mut self, path: &str, index: usize) -> Result<(), ReadError> {
         let mut file = tempfile::tempfile()?;
         let (member, allowed) = self.outer.unpacked(index, path, &self.limits, self.left[0])?;
-        let copied = io::copy(&mut member.take(allowed + 1), &mut file)
-            .map_err(|error| ReadError::damaged(path, error))?;
-        ensure!(copied <= allowed, "it has more bytes than it declares");
-        self.left[0] -= copied;
+        let mut member = member.take(allowed + 1);
+        let copied = io::copy(&mut member, &mut file);
+        // What was read is paid for, whatever becomes of it: many damaged zips must not take more than one that is whole.
+        let read = allowed + 1 - member.limit();
+        self.left[0] = self.left[0].saturating_sub(read);
+        copied.map_err(|error| ReadError::damaged(path, error))?;
+        ensure!(read <= allowed, "it has more bytes than it declares");
         let zip = Zip::open(&file, &self.limits)?;
-        let most = self.limits.nested_members;
-        ensure!(
-            zip.archive.len() <= self.members_left,
-            "more than {most} members in the zips inside"
-        );
-        self.members_left -= zip.archive.len();
-        let places = zip.places(Some(self.nested.len()), path);
+        let (members, most) = (zip.archive.len(), self.limits.nested_members);
+        let is_over = members > self.members_left;
+        self.members_left = self.members_left.saturating_sub(members);
+        ensure!(!is_over, "more than {most} members in the zips inside");
+        let nested = Some(self.nested.len());
+        let mut places = zip.places(nested, path);
+        if places.is_empty() {
+            places = zip.places_without_metrics(nested, path);
+        }
         if !places.is_empty() {
             self.reports.extend(places);
             self.nested.push(file);
@@ -108,6 +134,11 @@ impl<R: Read + Seek> Archive<R> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.reports.is_empty()
+    }
+
+    /// Why zips inside it are not read, taken from the archive.
+    pub fn unread(&mut self) -> Vec<ReadError> {
+        std::mem::take(&mut self.unread)
     }
 
     /// Where a report is in the zip: `idle`, `mail/idle.zip`; empty if the zip itself is the report.
@@ -214,20 +245,13 @@ impl<R: Read + Seek> Zip<R> {
     /// Every folder that holds a runtime-metrics.json is a report.
     fn places(&self, nested: Option<usize>, zip_path: &str) -> Vec<Place> {
         let metrics = self.members.iter().filter(|(key, _)| is_metrics(key));
-        let places = metrics.map(|(key, (path, _))| Place {
-            nested,
-            folder: names::folder(key).to_owned(),
-            name: [zip_path, names::folder(path).trim_end_matches('/')]
-                .into_iter()
-                .filter(|part| !part.is_empty())
-                .collect::<Vec<_>>()
-                .join("/"),
-        });
-        places.collect()
+        metrics
+            .map(|(key, (path, _))| Place::new(nested, zip_path, names::folder(key), names::folder(path)))
+            .collect()
     }
 
     /// A folder with two files of a report is one whose client wrote no metrics.
-    fn places_without_metrics(&self) -> Vec<Place> {
+    fn places_without_metrics(&self, nested: Option<usize>, zip_path: &str) -> Vec<Place> {
         let mut known: BTreeMap<&str, (usize, &str)> = BTreeMap::new();
         for (key, (path, _)) in self.members.iter().filter(|(key, _)| names::is_known(key)) {
             let found = known
@@ -236,12 +260,9 @@ impl<R: Read + Seek> Zip<R> {
             found.0 += 1;
         }
         let reports = known.into_iter().filter(|(_, (files, _))| *files > 1);
-        let places = reports.map(|(folder, (_, name))| Place {
-            nested: None,
-            folder: folder.to_owned(),
-            name: name.trim_end_matches('/').to_owned(),
-        });
-        places.collect()
+        reports
+            .map(|(folder, (_, shown))| Place::new(nested, zip_path, folder, shown))
+            .collect()
     }
 
     /// The zips that are not a report's own members.
@@ -279,8 +300,9 @@ impl<R: Read + Seek> Zip<R> {
                 bytes: allowed,
                 kept: limits.text_bytes.min(kept),
             };
-            let content = scan(member, name, &path, &mut room)?;
-            *left -= content.bytes as u64;
+            let content = scan(member, name, &path, &mut room);
+            *left -= allowed - room.bytes;
+            let content = content?;
             kept -= content.text.as_ref().map_or(0, String::len).min(kept);
             files.insert(name, content);
         }

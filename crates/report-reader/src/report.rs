@@ -169,10 +169,12 @@ pub fn bare_metrics(bytes: Vec<u8>, budget: &mut Budget) -> Result<Value, ReadEr
         return refused("it is neither a zip nor text");
     };
     if text::is_html(&text) {
-        return refused("this is HTML: the download page, not the report");
+        return refused(
+            "this is HTML: the download page, not the report. Sign in there, and save the attachment",
+        );
     }
     let json = text::json_part(&text);
-    if text::is_base64_zip(json) {
+    if text::is_base64_zip(&json) {
         return refused("this is a zip in Base64, as in a mail's source: save the attachment, and give that");
     }
     if !json.starts_with(['{', '[']) {
@@ -182,7 +184,7 @@ pub fn bare_metrics(bytes: Vec<u8>, budget: &mut Budget) -> Result<Value, ReadEr
     }
     let value = match bounded_json::parse(json.as_bytes(), budget) {
         Ok(value) => value,
-        Err(ParseError::Syntax(error)) if !error.is_eof() && text::mentions_metrics(json) => {
+        Err(ParseError::Syntax(error)) if !error.is_eof() && text::mentions_metrics(&json) => {
             return Err(ReadError::Invalid(format!("it cannot be read as JSON: {error}")));
         }
         Err(ParseError::Syntax(error)) if error.is_eof() => {
@@ -198,13 +200,15 @@ pub fn bare_metrics(bytes: Vec<u8>, budget: &mut Budget) -> Result<Value, ReadEr
     }
 }
 
-/// Reads to the end, and keeps text. The declared size may lie: one byte more than allowed is enough to know.
+/// Reads to the end, and keeps text. The declared size may lie: one byte more than allowed is enough to know. What was read is
+/// taken from what is left, whether or not it can be used.
 pub(crate) fn scan(file: impl Read, name: &str, path: &str, left: &mut Left) -> Result<Content, ReadError> {
     let (mut kept, mut bytes, mut is_kept) = (Vec::new(), 0, true);
     // JSON may be in another encoding; of other members, the bytes up to here are known to be UTF-8.
     let (is_json, mut known) = (is_json(name), 0);
     let mut chunk = [0; 16 << 10];
-    let mut file = file.take(left.bytes + 1);
+    let allowed = left.bytes;
+    let mut file = file.take(allowed + 1);
     loop {
         let read = file
             .read(&mut chunk)
@@ -213,6 +217,7 @@ pub(crate) fn scan(file: impl Read, name: &str, path: &str, left: &mut Left) -> 
             break;
         }
         bytes += read;
+        left.bytes = allowed.saturating_sub(bytes as u64);
         if !is_kept {
             continue;
         }
@@ -230,7 +235,6 @@ pub(crate) fn scan(file: impl Read, name: &str, path: &str, left: &mut Left) -> 
         }
     }
     let shown = quoted(path);
-    let allowed = left.bytes;
     ensure!(
         bytes as u64 <= allowed,
         "{shown} has more than {allowed} bytes, or than it declares"

@@ -1,5 +1,7 @@
 //! Text as it arrives: its encoding, what was put around the JSON, and files that are something else.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::end_record::begins_as_zip;
@@ -28,15 +30,39 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
     text.ok().filter(|_| rest.is_empty())
 }
 
-/// The JSON in a text: without blanks around it, and without the Markdown code fence that it may stand in.
+/// The JSON in a text: without blanks around it, without the Markdown code fence that it may stand in, and with spaces in the place
+/// of the no-break spaces and the like that mail programs and chats indent with.
 #[must_use]
-pub fn json_part(text: &str) -> &str {
-    let blank = |c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\0');
-    let text = text.trim_matches(blank);
+pub fn json_part(text: &str) -> Cow<'_, str> {
+    let text = text.trim_matches(is_blank);
     if text.starts_with(['{', '[']) {
-        return text;
+        return with_spaces(text);
     }
-    fenced(text).map_or(text, |inside| inside.trim_matches(blank))
+    with_spaces(fenced(text).map_or(text, |inside| inside.trim_matches(is_blank)))
+}
+
+/// Blank to people; JSON itself knows only the space, the tab and the two line ends (RFC 8259, section 2).
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\0' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+}
+
+/// JSON with a space for each blank between its tokens that JSON does not know.
+fn with_spaces(json: &str) -> Cow<'_, str> {
+    let is_foreign = |c: char| is_blank(c) && !matches!(c, ' ' | '\t' | '\n' | '\r');
+    if !json.contains(is_foreign) {
+        return json.into();
+    }
+    let (mut in_string, mut is_escaped) = (false, false);
+    let spaced = json.chars().map(|c| {
+        match c {
+            '"' if !is_escaped => in_string = !in_string,
+            c if !in_string && is_foreign(c) => return ' ',
+            _ => {}
+        }
+        is_escaped = c == '\\' && !is_escaped;
+        c
+    });
+    spaced.collect()
 }
 
 /// The lines between the first code fence and the next one.
@@ -188,11 +214,18 @@ mod tests {
             "The file says:\n\n```json\n{\"a\": 1}\n```\nSent from a telephone",
             "```json\n{\"a\": 1}",
             "```json\n{\"a\": 1}```\n",
+            "\u{200b}{\"a\":\u{a0}1}",
+            "```\n{\"a\":\u{2003}1}\n```",
         ] {
             assert_eq!(json_part(text), "{\"a\": 1}", "{text:?}");
         }
         assert_eq!(json_part(" no JSON "), "no JSON");
         assert_eq!(json_part("{\"a\": \"\n```\n\"}"), "{\"a\": \"\n```\n\"}");
+        // Blanks in strings stay what they are.
+        assert_eq!(
+            json_part("{\u{a0}\"a\\\"\u{a0}\\\\\":\u{a0}\"\u{a0}\"}"),
+            "{ \"a\\\"\u{a0}\\\\\": \"\u{a0}\"}"
+        );
     }
 
     #[test]
@@ -264,7 +297,7 @@ mod tests {
 
         #[test]
         fn any_text_has_a_json_part(text in "[`~\\n {a]*") {
-            prop_assert!(text.contains(json_part(&text)));
+            prop_assert!(text.contains(&*json_part(&text)));
         }
     }
 }

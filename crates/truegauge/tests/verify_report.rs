@@ -4,8 +4,11 @@
 mod harness;
 mod reports;
 
+use std::path::PathBuf;
+use std::process::Command;
+
 use harness::formats::assert_files;
-use reports::{Desk, bare, judge, judge_into, ours, ryll, verify_report};
+use reports::{Desk, bare, check, json_zip, judge, judge_into, ours, run, ryll, verify_report, zipped};
 use serde_json::{Value, json};
 
 #[test]
@@ -90,6 +93,69 @@ fn a_bare_file_and_standard_input_are_judged_alike() {
 }
 
 #[test]
+fn a_pipe_by_name_is_read_as_a_file_is() {
+    let desk = Desk::new();
+    let report = desk.put("report.zip", &ours(12.0).zip());
+    let sent = run(
+        Command::new("/bin/sh")
+            .args([
+                "-c",
+                r#"cat "$1" | "$0" verify-report /dev/stdin"#,
+                env!("CARGO_BIN_EXE_truegauge"),
+            ])
+            .arg(report),
+        None,
+        &[],
+    );
+    assert_eq!(sent.code, 0, "{sent:?}");
+}
+
+/// A true report stays judged, and so does a false one, whatever lies beside them and in whatever they came.
+#[test]
+fn a_file_that_cannot_be_read_costs_the_others_nothing() {
+    let cut_off = ours(12.0).zip()[..300].to_vec();
+    let no_metrics = json_zip(&[("metadata.json", json!({})), ("session.json", json!({}))]);
+    for (name, bad, alone, with_good) in [
+        ("cut off", cut_off, 2, 2),
+        ("without its metrics", no_metrics, 1, 1),
+        ("another file", b"notes".to_vec(), 2, 2),
+    ] {
+        for (good, code) in [(ours(12.0), with_good), (ours(12.0).lying(), 1)] {
+            let desk = Desk::new();
+            let (good, bad) = (good.zip(), &bad);
+            let arguments = [desk.put("1 bad.zip", bad), desk.put("2 good.zip", &good)];
+            let outer = zipped(&[("1 bad.zip", bad), ("2 good.zip", &good)]);
+            let out = tempfile::tempdir().expect("a directory");
+            for paths in [
+                arguments.to_vec(),
+                arguments.iter().rev().cloned().collect(),
+                vec![arguments[0].parent().expect("a directory").to_owned()],
+                vec![desk.put("outer", &outer)],
+            ] {
+                let sent = judge(&paths.iter().map(PathBuf::as_path).collect::<Vec<_>>());
+                assert_eq!(sent.code, code, "{name} {paths:?}: {sent:?}");
+                assert!(
+                    sent.stdout.contains("5.present"),
+                    "{name} {paths:?}: a table: {sent:?}"
+                );
+                assert!(
+                    sent.last_line().contains("not read: ") && sent.last_line().contains("bad.zip"),
+                    "{name} {paths:?}: {sent:?}"
+                );
+            }
+            let sent = judge_into(out.path(), &desk.put("outer.zip", &outer));
+            let results = sent.results(out.path());
+            assert_eq!(
+                check(&results, "unread.1")["passed"],
+                if alone == 1 { json!(false) } else { json!(null) }
+            );
+        }
+        let desk = Desk::new();
+        assert_eq!(judge(&[&desk.put("1 bad.zip", &bad)]).code, alone, "{name}");
+    }
+}
+
+#[test]
 fn two_reports_of_one_session_are_compared_by_their_stamps() {
     let desk = Desk::new();
     let first = desk.put("first.zip", &ryll(json!("AutoSnapshot"), 12).zip());
@@ -137,7 +203,7 @@ fn reports_of_two_sessions_are_not_compared() {
     let desk = Desk::new();
     let first = desk.put("first.zip", &ryll(json!("AutoSnapshot"), 12).zip());
     let another = ryll(json!("AutoSnapshot"), 42).metadata("target", json!("10.0.0.9:5900"));
-    let another = desk.put("another.zip", &another.uptime(3.0).zip());
+    let another = desk.put("another.zip", &another.uptime(90.0).zip());
     let sent = judge(&[&first, &another]);
     assert_eq!(sent.code, 0, "{sent:?}");
     assert!(!sent.stdout.contains("5.advance"), "{sent:?}");

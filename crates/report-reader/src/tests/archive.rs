@@ -119,7 +119,6 @@ fn files_that_are_not_zips_or_exceed_a_limit_are_refused() {
         .collect();
     let locator = [b"PK\x06\x07".as_slice(), &[0; 16], &good[good.len() - 22..]].concat();
     let beside = |name: &str, content: &[u8]| zipped(&[(METRICS, b"{}"), (name, content)]);
-    let four = zipped(&[("1", b""), ("2", b""), ("3", b""), ("4", b"")]);
     let long_name = "n".repeat(60_000);
     let long_names: Vec<String> = (0..4).map(|n| format!("{long_name}{n}")).collect();
     let long_names: Vec<(&str, &[u8])> = long_names
@@ -159,21 +158,76 @@ fn files_that_are_not_zips_or_exceed_a_limit_are_refused() {
             patched(zipped(&[("esc", b"")]), b"esc", b"e\x1bc"),
             "control characters",
         ),
-        (
-            zipped(&[("bad.zip", &patched(zipped(&[("ok/ok", b"")]), b"ok/ok", b"../ok"))]),
-            "\"bad.zip\": path traversal",
-        ),
-        (
-            zipped(&[("a.zip", &four), ("b.zip", &four)]),
-            "\"b.zip\": more than 6 members in the zips inside",
-        ),
-        (
-            zipped(&[("bad.zip", b"PK\x03\x04")]),
-            "\"bad.zip\": not a whole zip",
-        ),
     ] {
         let error = refusal(&bytes);
         assert!(error.contains(reason), "wanted {reason:?}, got {error:?}");
+    }
+}
+
+#[test]
+fn a_zip_inside_that_cannot_be_read_costs_the_others_nothing() {
+    let good = zipped(GOOD);
+    let four = zipped(&[("1", b""), ("2", b""), ("3", b""), ("4", b"")]);
+    let escape = patched(zipped(&[("ok/ok", b"")]), b"ok/ok", b"../ok");
+    for (members, reasons) in [
+        (
+            [("bad.zip", escape.as_slice()), ("good.zip", &good)],
+            &["\"bad.zip\": path traversal"][..],
+        ),
+        (
+            [("bad.zip", b"PK\x03\x04"), ("good.zip", &good)],
+            &["\"bad.zip\": not a whole zip"],
+        ),
+        (
+            [("a.zip", &four), ("b.zip", &four)],
+            &["\"b.zip\": more than 6 members in the zips inside"],
+        ),
+    ] {
+        let mut archive = Archive::open(Cursor::new(zipped(&members)), SMALL).expect("opened");
+        let found: Vec<&str> = (0..archive.len()).map(|report| archive.name(report)).collect();
+        let expected: Vec<&str> = members
+            .iter()
+            .map(|(name, _)| *name)
+            .filter(|name| *name == "good.zip")
+            .collect();
+        assert_eq!(found, expected);
+        let unread: Vec<String> = archive.unread().iter().map(|error| described(error)).collect();
+        assert_eq!(unread.len(), reasons.len());
+        for (why, reason) in unread.iter().zip(reasons) {
+            assert!(why.contains(reason), "wanted {reason:?}, got {why:?}");
+        }
+    }
+}
+
+#[test]
+fn zips_inside_that_cannot_be_read_are_paid_for() {
+    let noise: Vec<u8> = (0..1_u32 << 20)
+        .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect();
+    let zip = zipped(&[
+        ("1.zip", &noise),
+        ("2.zip", &noise),
+        ("3.zip", &noise),
+        ("4.zip", &noise),
+    ]);
+    let mut archive = Archive::open(
+        Cursor::new(zip),
+        Limits {
+            total_bytes: 2 << 20,
+            ..SMALL
+        },
+    )
+    .expect("opened");
+    let unread: Vec<String> = archive.unread().iter().map(|error| described(error)).collect();
+    // Nothing is left for the fourth.
+    assert_eq!(unread.len(), 3);
+    for (why, reason) in unread.iter().zip([
+        "no end record",
+        "no end record",
+        "at most 0 are read",
+        "at most 0 are read",
+    ]) {
+        assert!(why.contains(reason), "wanted {reason:?}, got {why:?}");
     }
 }
 

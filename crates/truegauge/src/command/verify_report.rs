@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use checks::{Outcome, Row, Suite, Tally};
+use checks::{Allowed, Outcome, Row, Suite, Tally};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -10,10 +10,11 @@ use crate::error::Exit;
 use crate::invocation::Invocation;
 use crate::output::console::shown_path;
 use crate::output::files::RunDir;
-use crate::output::format::escaped;
+use crate::output::format::{escaped, plain};
 use crate::output::{self, table};
-use crate::results::{self, Results};
-use crate::submitted::{self, Repeat, SubmittedReport};
+use crate::reporter::RunEvent;
+use crate::results::{self, Results, Verdict};
+use crate::submitted::{self, Repeat, Submitted, SubmittedReport};
 use crate::thresholds::ThresholdArgs;
 
 /// Judge reports that somebody sent, of any platform: what a report alone can answer.
@@ -23,7 +24,8 @@ use crate::thresholds::ThresholdArgs;
 ///
 /// Knows the zips of this workspace's client and all five kinds of ryll's, and a runtime-metrics.json by itself. Reports are found
 /// in folders of a zip, in zips inside a zip, and in a directory. Exit codes: 0 everything that could be judged passed, 1 a check
-/// failed or the client wrote a report that is not one, 2 the file is not a report or cannot be read, 3 a report has no figures.
+/// failed or the client wrote a report that is not one, 2 a file is not a report or cannot be read, and no check failed, 3 a report
+/// has no figures.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Zips, directories, or files of JSON; `-` is standard input.
@@ -50,7 +52,14 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
         Some(dir) => Suite::from_dir(dir)?,
         None => Suite::embedded()?,
     };
-    let (reports, repeats) = submitted::read_all(&args.reports)?;
+    let Submitted {
+        reports,
+        repeats,
+        unread,
+    } = submitted::read_all(&args.reports)?;
+    if reports.is_empty() {
+        return Err(nothing_to_judge(unread, invocation));
+    }
     for report in &reports {
         invocation.result(&format!(
             "{}: {}, {}",
@@ -77,6 +86,7 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
         .collect::<Result<Vec<_>>>()?;
     let mut results = results(
         judged,
+        &unread,
         args.assertions.as_deref(),
         &without_figures,
         environment,
@@ -98,6 +108,38 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
     let (exit, last_line) = outputs.conclude(results.verdict.exit(), &results.sentence);
     invocation.result(&last_line);
     Ok(exit)
+}
+
+/// The error of a run without a report: that of the client where one is at fault, and the others before it.
+fn nothing_to_judge(mut unread: Vec<anyhow::Error>, invocation: &Invocation) -> anyhow::Error {
+    let worst = unread.iter().position(is_clients_fault).unwrap_or_default();
+    let worst = unread.remove(worst);
+    for error in &unread {
+        invocation.reporter.emit(&RunEvent::Warning(error));
+    }
+    worst
+}
+
+fn is_clients_fault(error: &anyhow::Error) -> bool {
+    Exit::of(error) == Exit::Fail
+}
+
+/// A file that is not read, as a check: the client failed it, or the file cannot be judged.
+fn unread_row(number: usize, error: &anyhow::Error) -> Row {
+    let why = format!("{error:#}");
+    let is_failed = is_clients_fault(error);
+    Row {
+        check: format!("unread.{number}"),
+        title: Some("every file is a report that can be read".to_owned()),
+        passed: is_failed.then_some(false),
+        measured: why.clone().into(),
+        allowed: Allowed::Value("a report".into()),
+        unit: None,
+        location: None,
+        remedy: Some("The client wrote what no reader can read as a report: see its code.".to_owned()),
+        reason: (!is_failed).then(|| format!("not read: {why}")),
+        relaxed: None,
+    }
 }
 
 /// One session's reports, judged.
@@ -137,6 +179,7 @@ fn environment(reports: &[SubmittedReport]) -> Environment {
 
 fn results(
     judged: Vec<Judged>,
+    unread: &[anyhow::Error],
     assertions: Option<&Path>,
     without_figures: &[String],
     environment: Environment,
@@ -157,15 +200,22 @@ fn results(
             }
         }
     }
-    results.verdict = exit(&results.checks, without_figures).into();
-    results.sentence = sentence(&results, without_figures) + &results::judged_by(assertions);
+    let checks_of_reports = results.tally();
+    results
+        .checks
+        .extend((1..).zip(unread).map(|(number, error)| unread_row(number, error)));
+    results.verdict = exit(&results.checks, without_figures, unread).into();
+    results.sentence = sentence(results.verdict, &checks_of_reports, without_figures, unread)
+        + &results::judged_by(assertions);
     results
 }
 
-/// A skipped check does not count against a report. A report without figures has not passed, whatever else was judged of it.
-fn exit(rows: &[Row], without_figures: &[String]) -> Exit {
+/// A skipped check does not count against a report. A report without figures has not passed, whatever else was judged of it; and
+/// where all that could be read passed, a file that could not be read has not.
+fn exit(rows: &[Row], without_figures: &[String], unread: &[anyhow::Error]) -> Exit {
     let judged = rows.iter().filter(|row| row.outcome() != Outcome::Inconclusive);
     match judged.collect::<Tally>().outcome() {
+        Outcome::Pass | Outcome::Inconclusive if !unread.is_empty() => Exit::Environment,
         Outcome::Pass if !without_figures.is_empty() => Exit::Inconclusive,
         Outcome::Pass => Exit::Pass,
         Outcome::Fail => Exit::Fail,
@@ -173,20 +223,33 @@ fn exit(rows: &[Row], without_figures: &[String]) -> Exit {
     }
 }
 
-fn sentence(results: &Results, without_figures: &[String]) -> String {
+fn sentence(
+    verdict: Verdict,
+    of_reports: &Tally,
+    without_figures: &[String],
+    unread: &[anyhow::Error],
+) -> String {
     let Tally {
         passed,
         failed,
         skipped,
         ..
-    } = results.tally();
+    } = of_reports;
     let judged = passed + failed;
     let no_figures = match without_figures {
         [] => String::new(),
         labels => format!("; no figures in {}", labels.join(", ")),
     };
+    let not_read = match unread {
+        [] => String::new(),
+        [error] => format!("; not read: {}", plain(&format!("{error:#}"))),
+        errors => format!("; {} files not read", errors.len()),
+    };
+    let unknown = match verdict {
+        Verdict::Pass => " (whether CPU and memory are true, only `verify` can tell)",
+        _ => "",
+    };
     format!(
-        "{}: {judged} judged, {failed} failed, {skipped} not judgeable from a zip{no_figures}",
-        results.verdict
+        "{verdict}: {judged} judged, {failed} failed, {skipped} not judgeable from a zip{unknown}{no_figures}{not_read}"
     )
 }

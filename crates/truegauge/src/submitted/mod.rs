@@ -46,40 +46,54 @@ pub(crate) struct Repeat {
 /// The most reports that are judged at once.
 const MAX_REPORTS: usize = 50;
 
-/// Reads what the paths name; `-` is standard input. Each report is there once, however often it was sent.
-pub(crate) fn read_all(paths: &[PathBuf]) -> Result<(Vec<SubmittedReport>, Vec<Repeat>)> {
+/// What the paths name.
+#[derive(Debug, Default)]
+pub(crate) struct Submitted {
+    /// Each once, however often it was sent.
+    pub(crate) reports: Vec<SubmittedReport>,
+    pub(crate) repeats: Vec<Repeat>,
+    /// Why some files are not read; each error begins with the file's name.
+    pub(crate) unread: Vec<anyhow::Error>,
+}
+
+/// Reads what the paths name; `-` is standard input.
+pub(crate) fn read_all(paths: &[PathBuf]) -> Result<Submitted> {
     let mut budget = Budget::default();
-    let (mut reports, mut repeats) = (Vec::<SubmittedReport>::new(), Vec::new());
+    let mut submitted = Submitted::default();
     for path in paths {
-        for read::Found {
-            name,
-            metrics,
-            members,
-        } in read::reports(path, &mut budget)?
-        {
-            let label = format!("report{}", reports.len() + 1);
-            let mut report = SubmittedReport::new(label, name, metrics, members);
-            match reports.iter_mut().find(|known| known.is_same(&report)) {
-                Some(known) => {
-                    // The one with the other files tells more.
-                    if known.is_bare() && !report.is_bare() {
-                        std::mem::swap(known, &mut report);
-                        std::mem::swap(&mut known.label, &mut report.label);
-                    }
-                    repeats.push(Repeat {
-                        name: report.name,
-                        of: known.label.clone(),
-                    });
-                }
-                None => reports.push(report),
+        for outcome in read::reports(path, &mut budget) {
+            match outcome {
+                Ok(found) => submitted.add(found),
+                Err(error) => submitted.unread.push(error),
             }
+            let files = submitted.reports.len().max(submitted.unread.len());
             ensure!(
-                reports.len() <= MAX_REPORTS,
+                files <= MAX_REPORTS,
                 "more than {MAX_REPORTS} reports: judge them in several runs"
             );
         }
     }
-    Ok((reports, repeats))
+    Ok(submitted)
+}
+
+impl Submitted {
+    fn add(&mut self, found: read::Found) {
+        let label = format!("report{}", self.reports.len() + 1);
+        let mut report = SubmittedReport::new(label, found.name, found.metrics, found.members);
+        let Some(known) = self.reports.iter_mut().find(|known| known.is_same(&report)) else {
+            self.reports.push(report);
+            return;
+        };
+        // The one with the other files tells more.
+        if known.is_bare() && !report.is_bare() {
+            std::mem::swap(known, &mut report);
+            std::mem::swap(&mut known.label, &mut report.label);
+        }
+        self.repeats.push(Repeat {
+            name: report.name,
+            of: known.label.clone(),
+        });
+    }
 }
 
 impl SubmittedReport {

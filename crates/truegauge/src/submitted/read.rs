@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{IsTerminal, Read, Seek, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -24,24 +25,25 @@ pub(super) struct Found {
     pub(super) members: Option<Value>,
 }
 
-/// The reports that a path names; `-` is standard input.
-pub(super) fn reports(path: &Path, budget: &mut Budget) -> Result<Vec<Found>> {
+/// A report, or why what may have been one is not read. The error begins with the name.
+pub(super) type Outcome = Result<Found>;
+
+/// The reports that a path names; `-` is standard input. What cannot be read costs the others nothing.
+pub(super) fn reports(path: &Path, budget: &mut Budget) -> Vec<Outcome> {
     let is_stdin = path == Path::new("-");
     let name = if is_stdin {
         "standard input".to_owned()
     } else {
         path.display().to_string()
     };
-    let mut read = || {
-        if is_stdin {
-            return from_file(spooled(std::io::stdin().lock())?, &name, budget);
-        }
-        if path.is_dir() {
-            return from_dir(path, budget);
-        }
-        from_file(opened(path)?, &name, budget)
+    let read = if is_stdin {
+        spooled(std::io::stdin().lock()).and_then(|file| from_file(file, &name, budget))
+    } else if path.is_dir() {
+        from_dir(path, budget)
+    } else {
+        opened(path).and_then(|file| from_file(file, &name, budget))
     };
-    read().with_context(|| name.clone())
+    read.unwrap_or_else(|error| vec![Err(error.context(name))])
 }
 
 /// Without waiting: opening a named pipe would wait until the pipe has a writer.
@@ -49,21 +51,19 @@ fn opened(path: &Path) -> Result<File> {
     let flags = OFlags::NONBLOCK.bits() as i32;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let kind = file.metadata()?.file_type();
-    let other = if kind.is_fifo() {
-        "a named pipe (`-` reads from standard input)"
-    } else if kind.is_file() {
+    if kind.is_file() {
         return Ok(file);
-    } else {
-        "not a regular file"
-    };
-    bail!("it is {other}, and no report")
+    }
+    ensure!(kind.is_fifo(), "it is not a regular file, and no report");
+    rustix::io::ioctl_fionbio(&file, false)?;
+    spooled(file)
 }
 
 /// Copies a pipe, which cannot be read twice, to a file without a name.
-fn spooled(mut input: impl Read) -> Result<File> {
+fn spooled(mut input: impl Read + AsFd) -> Result<File> {
     ensure!(
-        !std::io::stdin().is_terminal(),
-        "it is a terminal: give it a report, as in `cargo xtask verify-report - < A.zip`"
+        !input.as_fd().is_terminal(),
+        "it is a terminal: give it a report, as in `truegauge verify-report - < A.zip`"
     );
     let mut file = tempfile::tempfile().context("cannot keep it")?;
     let limit = LIMITS.file_bytes;
@@ -73,7 +73,7 @@ fn spooled(mut input: impl Read) -> Result<File> {
     Ok(file)
 }
 
-fn from_file(mut file: File, name: &str, budget: &mut Budget) -> Result<Vec<Found>> {
+fn from_file(mut file: File, name: &str, budget: &mut Budget) -> Result<Vec<Outcome>> {
     const START_BYTES: u64 = 512;
     let mut start = Vec::new();
     file.rewind()?;
@@ -91,11 +91,11 @@ fn from_file(mut file: File, name: &str, budget: &mut Budget) -> Result<Vec<Foun
         if text::is_text(&bytes) {
             ensure!(bytes.len() <= limit, "more than {limit} bytes of text");
             let metrics = bare_metrics(bytes, budget).map_err(RunError::of_submitted_report)?;
-            return Ok(vec![Found {
+            return Ok(vec![Ok(Found {
                 name: name.to_owned(),
                 metrics,
                 members: None,
-            }]);
+            })]);
         }
         ensure!(
             !text::begins_as_json(&start),
@@ -124,77 +124,87 @@ impl fmt::Display for NoReport {
 
 impl std::error::Error for NoReport {}
 
-fn from_zip(file: File, name: &str, budget: &mut Budget) -> Result<Vec<Found>> {
+fn from_zip(file: File, name: &str, budget: &mut Budget) -> Result<Vec<Outcome>> {
     let mut archive = Archive::open(file, LIMITS).map_err(RunError::of_submitted_report)?;
-    if archive.is_empty() {
+    let unread = archive.unread();
+    if archive.is_empty() && unread.is_empty() {
         let members = match archive.shown_members() {
             none if none.is_empty() => "nothing".to_owned(),
             shown => shown,
         };
         bail!(NoReport { members });
     }
-    let mut found = Vec::new();
+    let mut read = Vec::new();
     for report in 0..archive.len() {
-        let inside = archive.name(report).to_owned();
-        let files = archive.read(report);
-        found.push(if inside.is_empty() {
-            judgeable(files, name.to_owned(), budget)?
+        let inside = archive.name(report);
+        let name = if inside.is_empty() {
+            name.to_owned()
         } else {
-            judgeable(files, format!("{name}/{inside}"), budget).context(inside)?
-        });
+            format!("{name}/{inside}")
+        };
+        read.push(judgeable(archive.read(report), name, budget));
     }
-    Ok(found)
+    let unread = unread.into_iter().map(RunError::of_submitted_report);
+    read.extend(unread.map(|error| Err(error.context(name.to_owned()))));
+    Ok(read)
 }
 
-fn judgeable(files: Result<ReportFiles, ReadError>, name: String, budget: &mut Budget) -> Result<Found> {
-    let evidence = files.and_then(|files| files.into_evidence(budget));
-    let (metrics, members) = evidence.map_err(RunError::of_submitted_report)?;
-    Ok(Found {
-        name,
-        metrics,
-        members: Some(members),
-    })
+fn judgeable(files: Result<ReportFiles, ReadError>, name: String, budget: &mut Budget) -> Outcome {
+    match files.and_then(|files| files.into_evidence(budget)) {
+        Ok((metrics, members)) => Ok(Found {
+            name,
+            metrics,
+            members: Some(members),
+        }),
+        Err(error) => Err(RunError::of_submitted_report(error).context(name)),
+    }
 }
 
 /// A directory is a report if it holds a runtime-metrics.json; otherwise its zips and those of its subdirectories that are reports
 /// are judged.
-fn from_dir(dir: &Path, budget: &mut Budget) -> Result<Vec<Found>> {
+fn from_dir(dir: &Path, budget: &mut Budget) -> Result<Vec<Outcome>> {
     if is_report_dir(dir)? {
         let files = ReportFiles::read_dir(dir, &LIMITS);
-        return Ok(vec![judgeable(files, dir.display().to_string(), budget)?]);
+        return Ok(vec![judgeable(files, dir.display().to_string(), budget)]);
     }
-    let mut found = Vec::new();
-    let mut no_report = None;
+    let (mut read, mut no_report) = (Vec::new(), None);
     for path in entries(dir)? {
         let name = path.display().to_string();
-        let kind = fs::symlink_metadata(&path)?.file_type();
-        let is_zip = path
-            .extension()
-            .is_some_and(|extension| extension.eq_ignore_ascii_case("zip"));
-        if kind.is_file() && is_zip {
-            match opened(&path).and_then(|file| from_file(file, &name, budget)) {
-                Ok(reports) => found.extend(reports),
-                Err(error) if error.is::<NoReport>() => no_report = Some(error.context(name)),
-                Err(error) => return Err(error.context(name)),
-            }
-        } else if kind.is_dir() && is_report_dir(&path)? {
-            let files = ReportFiles::read_dir(&path, &LIMITS);
-            found.push(judgeable(files, name.clone(), budget).context(name)?);
+        match from_entry(&path, &name, budget) {
+            Ok(outcomes) => read.extend(outcomes),
+            Err(error) if error.is::<NoReport>() => no_report = Some(error.context(name)),
+            Err(error) => read.push(Err(error.context(name))),
         }
         ensure!(
-            found.len() <= MAX_REPORTS,
+            read.len() <= MAX_REPORTS,
             "more than {MAX_REPORTS} reports: judge them in several runs"
         );
     }
     match no_report {
-        Some(error) if found.is_empty() => Err(error),
+        Some(error) if read.is_empty() => Err(error),
         _ => {
             ensure!(
-                !found.is_empty(),
+                !read.is_empty(),
                 "it is a directory without a report: it holds neither a runtime-metrics.json nor a zip"
             );
-            Ok(found)
+            Ok(read)
         }
+    }
+}
+
+/// The reports of a file or a subdirectory of a directory. Whatever is neither a zip nor a report is no business of ours.
+fn from_entry(path: &Path, name: &str, budget: &mut Budget) -> Result<Vec<Outcome>> {
+    let kind = fs::symlink_metadata(path)?.file_type();
+    let is_zip = path
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("zip"));
+    if kind.is_file() && is_zip {
+        from_file(opened(path)?, name, budget)
+    } else if kind.is_dir() && is_report_dir(path)? {
+        let files = ReportFiles::read_dir(path, &LIMITS);
+        Ok(vec![judgeable(files, name.to_owned(), budget)])
+    } else {
+        Ok(Vec::new())
     }
 }
 
