@@ -75,7 +75,11 @@ def found_from_outside:
 def machine_delay:
   .observer | (maybe(.waited_ms) | numbers // 0) + (maybe(.window.largest_gap_ms) | numbers // 0);
 
-# The claimed window: there, where it was asked for, and as long as it says.
+# How much a window may differ from what it says, in ms: a share of it, and what reading every thread takes.
+def window_slack($t): [$t.window * ., 5] | max;
+
+# The claimed window: there, where it was asked for, and as long as it says. Where nobody observed, the trigger is the report's
+# own, and nobody knows how long the machine let the client wait.
 def window_rows($t; $id; $report):
   "\($report).members[\"metadata.json\"].json.window" as $where
   | maybe(.members["metadata.json"].json.window.start_monotonic_ns) as $start
@@ -84,7 +88,9 @@ def window_rows($t; $id; $report):
   | (if ($start | type) == "number" and ($until | type) == "number" then ($until - $start) / 1000000
      else null end) as $span
   | machine_delay as $delay
-  | (if (.triggered_monotonic_ns | type) == "number" and (.appeared_monotonic_ns | type) == "number" then null
+  | ((.triggered_monotonic_ns | type) == "number" and (.appeared_monotonic_ns | type) == "number") as $seen
+  | maybe(.members["metadata.json"].json.triggered_monotonic_ns) as $own_trigger
+  | (if $seen or ($own_trigger | type) == "number" then null
      else "nobody observed when this report was asked for" end) as $unseen
   | {
       check: "\($id).window.inside",
@@ -92,6 +98,7 @@ def window_rows($t; $id; $report):
       measured: (
         if $span == null then "absent"
         elif $unseen != null then null
+        elif $seen | not then ($start - $own_trigger) / 1000000
         else ([$start - .triggered_monotonic_ns, .appeared_monotonic_ns - $until] | min) / 1000000 end),
       allowed: {min: 0},
       unit: "ms",
@@ -105,11 +112,16 @@ def window_rows($t; $id; $report):
       measured: ($span | figure(null)),
       allowed: (
         if ($nominal | type) == "number" and $nominal > 0 then
-          around($nominal; $t.window * $nominal) | .max += $delay
+          around($nominal; $nominal | window_slack($t)) | .max += $delay
         else "sample_window_ms, which is no positive number" end),
       unit: "ms",
       where: $where,
-      remedy: "The sampler overslept, or the times were not taken around the window. On a loaded machine, run again."
+      remedy: "The sampler overslept, or the times were not taken around the window. On a loaded machine, run again.",
+      reason: (
+        if ($seen | not) and ($nominal | type) == "number" and $nominal > 0 and ($span | type) == "number"
+          and $span > $nominal + ($nominal | window_slack($t))
+        then "the window is longer than the one asked for, and nobody observed how long the machine let the client wait"
+        else null end)
     },
     (
       select(maybe(.metrics | has("measured_window_ms")) == true)
@@ -119,7 +131,7 @@ def window_rows($t; $id; $report):
           measured: (maybe(.metrics.measured_window_ms) | figure(null)),
           allowed: (
             if ($span | type) == "number" and $span > 0 then
-              around($span; $t.window * $span) | .min = ([0, .min - $delay] | max)
+              around($span; $span | window_slack($t)) | .min = ([0, .min - $delay] | max)
             else "the claimed window, which is absent or empty" end),
           unit: "ms",
           where: "\($report).metrics.measured_window_ms",

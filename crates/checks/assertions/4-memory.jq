@@ -51,17 +51,19 @@ def size_row($t; $field; $observed):
     elif (.observer[$observed] | type) != "number" then "the observer could not read \($observed)"
     else null end
   ) as $blind
+  | figure($field) as $measured
   | {
-      measured: figure($field),
+      $measured,
       allowed: (
-        if $blind != null then null
+        if $blind != null then (if ($measured | type) == "number" then null else "a figure" end)
         else
           seen($observed) as [$low, $high]
           | def slack: [$t.relative * ., $t.floor_kb] | max;
           {min: ([1, $low - ($low | slack)] | max), max: ($high + ($high | slack))}
         end),
       unit: "KiB",
-      reason: $blind
+      # What is not there fails, observed or not.
+      reason: (if ($measured | type) == "number" then $blind else null end)
     };
 
 . as $evidence

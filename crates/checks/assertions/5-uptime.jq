@@ -45,13 +45,16 @@ def judged:
 
 def threshold($name): .thresholds[$name] | if type == "number" then . else error("thresholds.\($name) is no number") end;
 
-# The longest time for which, as the report tells, the process was there: to sample a window, and in a session.
-def told_secs:
+# How long the process was there at the least, as the report tells: to sample a window, and for a session. The session's uptime
+# is read later than the process's, on a machine that may be slow: a minute later at the most.
+def told_secs($slack):
   [
-    maybe(.metrics.sample_window_ms | numbers / 1000),
-    maybe(.members["metadata.json"].json.session_uptime_secs),
-    maybe(.members["session.json"].json.uptime_secs)
-    | numbers
+    maybe(.metrics.sample_window_ms | numbers / 1000 - $slack),
+    (
+      maybe(.members["metadata.json"].json.session_uptime_secs),
+      maybe(.members["session.json"].json.uptime_secs)
+      | numbers - 60
+    )
   ]
   | max // 0;
 
@@ -67,7 +70,8 @@ def elapsed_by_stamps($from; $to; $slack):
   ($from | maybe(.stamped.unix_secs)) as $start | ($to | maybe(.stamped.unix_secs)) as $until
   | if ($start | type) == "number" and ($until | type) == "number" then
       ([$from, $to] | map(.stamped.within_secs) | max) as $within
-      | ($until - $start) | {min: ([0, . - $slack - $within] | max), max: (. + $slack + $within)}
+      # Two reports of one moment may come in either order.
+      | ($until - $start) | {min: (. - $slack - $within), max: (. + $slack + $within)}
     else null end;
 
 . as $evidence
@@ -82,7 +86,7 @@ def elapsed_by_stamps($from; $to; $slack):
       check: "\($id).present",
       title: "uptime is there, and covers the sampled window and the session",
       measured: uptime,
-      allowed: {min: ([0.001, (told_secs - $slack)] | max)},
+      allowed: {min: ([0.001, told_secs($slack)] | max)},
       remedy: "Call init_at_startup() as the first statement of main(). If it is: is the session's uptime right?"
     },
     if $i == 0 then
@@ -110,7 +114,9 @@ def elapsed_by_stamps($from; $to; $slack):
           check: "\($id).order",
           title: "uptime is more than the report before had",
           measured: advance($previous; .),
-          allowed: {min: 0.001},
+          allowed: (
+            (elapsed_by_stamps($previous; .; $slack) | .min) as $least
+            | {min: (if $least == null then 0.001 else [0.001, $least] | min end)}),
           remedy: "Uptime never stands still and never falls: is it a wall clock, an old report, or another process?"
         }
     end

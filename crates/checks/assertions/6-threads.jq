@@ -126,6 +126,8 @@ def session_rows($evidence; $id; $members):
   | maybe(.members["metadata.json"].json.pid) as $pid
   | ($evidence.client.pid == null and $evidence.environment.os == "linux" and $pid != null) as $by_threads
   | any((.metrics.threads[])?; maybe(.tid) == $pid) as $listed
+  # Ids of an outer pid namespace are greater than those of an inner one.
+  | ($by_threads and ($listed | not) and all((.metrics.threads[])?; (maybe(.tid) | type) == "number" and .tid > $pid)) as $inner
   | {
       check: "\($id).connected",
       title: (if $of_a_loss then "the session is lost, as the report's type says" else "the session is up" end),
@@ -173,7 +175,9 @@ def session_rows($evidence; $id; $members):
       where: "\($members)[\"metadata.json\"].json.pid",
       remedy: "The report is of another process: was an old zip picked up, or does another client share the folder?",
       reason: (
-        if $evidence.client.pid == null and ($by_threads | not) then "the process of this session is not known" else null end)
+        if $evidence.client.pid == null and ($by_threads | not) then "the process of this session is not known"
+        elif $inner then "the process id may be of a pid namespace in which the threads have other ids"
+        else null end)
     };
 
 # What was drawn between rest and load.

@@ -68,9 +68,13 @@ impl<R: Read + Seek> Archive<R> {
             members_left: limits.nested_members,
             unread: Vec::new(),
         };
-        for (path, index) in archive.outer.nested(&archive.reports) {
+        for (path, index) in archive.outer.zips() {
+            // A zip beside a report's files may be the client's own, and anything.
+            let is_members = archive.is_in_a_report(&path);
             let is_last = archive.left[0] == 0 || archive.members_left == 0;
-            if let Err(source) = archive.open_nested(&path, index) {
+            if let Err(source) = archive.open_nested(&path, index)
+                && !is_members
+            {
                 archive.unread.push(ReadError::Nested {
                     zip: quoted(&path),
                     source: Box::new(source),
@@ -81,11 +85,30 @@ impl<R: Read + Seek> Archive<R> {
             }
             archive.bound_reports()?;
         }
+        let without_metrics = archive.outer.places_without_metrics(None, "");
         if archive.reports.is_empty() {
-            archive.reports = archive.outer.places_without_metrics(None, "");
+            archive.reports = without_metrics;
+        } else {
+            let is_one = |place: &Place| {
+                let holds_zips = archive
+                    .outer
+                    .zips()
+                    .iter()
+                    .any(|(path, _)| names::folder(path).to_lowercase() == place.folder);
+                !place.folder.is_empty() && !holds_zips && !archive.is_in_a_report(&place.folder)
+            };
+            let others: Vec<Place> = without_metrics.into_iter().filter(is_one).collect();
+            archive.reports.extend(others);
         }
         archive.bound_reports()?;
         Ok(archive)
+    }
+
+    /// Whether a path is in the folder of a report of the zip itself.
+    fn is_in_a_report(&self, path: &str) -> bool {
+        let path = path.to_lowercase();
+        let mut outer = self.reports.iter().filter(|place| place.nested.is_none());
+        outer.any(|place| path.starts_with(&place.folder))
     }
 
     fn bound_reports(&self) -> Result<(), ReadError> {
@@ -117,6 +140,10 @@ impl<R: Read + Seek> Archive<R> {
         if places.is_empty() {
             places = zip.places_without_metrics(nested, path);
         }
+        ensure!(
+            !places.is_empty() || zip.zips().is_empty(),
+            "there are zips in this zip in a zip, which are not opened: unzip it"
+        );
         if !places.is_empty() {
             self.reports.extend(places);
             self.nested.push(file);
@@ -265,13 +292,9 @@ impl<R: Read + Seek> Zip<R> {
             .collect()
     }
 
-    /// The zips that are not a report's own members.
-    fn nested(&self, reports: &[Place]) -> Vec<(String, usize)> {
-        let outside = |key: &str| !reports.iter().any(|place| key.starts_with(&place.folder));
-        let zips = self
-            .members
-            .iter()
-            .filter(|(key, _)| key.ends_with(".zip") && outside(key));
+    /// The zips in it, by path and number.
+    fn zips(&self) -> Vec<(String, usize)> {
+        let zips = self.members.iter().filter(|(key, _)| key.ends_with(".zip"));
         zips.map(|(_, member)| member.clone()).collect()
     }
 

@@ -63,6 +63,20 @@ impl Budget {
         spent.map_err(|_| ParseError::TooMuch)
     }
 
+    /// Reads something; if that is refused, what it cost is there again for others.
+    ///
+    /// # Errors
+    ///
+    /// Those of `read`.
+    pub fn unless_refused<T, E>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, E>) -> Result<T, E> {
+        let left = self.left.get();
+        let read = read(self);
+        if read.is_err() {
+            self.left.set(left);
+        }
+        read
+    }
+
     fn spend<E: Error>(&self, bytes: usize) -> Result<(), E> {
         match self.left.get().checked_sub(bytes) {
             Some(left) => self.left.set(left),

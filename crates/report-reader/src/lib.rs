@@ -26,5 +26,5 @@ pub mod text;
 pub use archive::Archive;
 pub use error::{OpenError, ReadError};
 pub use limits::{LIMITS, Limits};
-pub use names::is_metrics;
+pub use names::{is_canonical, is_known, is_metrics};
 pub use report::{METRICS, ReportFiles, bare_metrics};

@@ -83,12 +83,14 @@ pub(crate) fn canonical(name: &str) -> &str {
 }
 
 /// True if this is the name of a file that the judge knows, at the top of its report.
-pub(crate) fn is_canonical(name: &str) -> bool {
+#[must_use]
+pub fn is_canonical(name: &str) -> bool {
     KNOWN.contains(&name)
 }
 
 /// True if the judge knows a file of this name.
-pub(crate) fn is_known(path: &str) -> bool {
+#[must_use]
+pub fn is_known(path: &str) -> bool {
     KNOWN
         .iter()
         .any(|known| known.eq_ignore_ascii_case(base_name(path)))

@@ -72,6 +72,11 @@ impl ReportFiles {
                 continue;
             };
             if !entry.file_type()?.is_file() {
+                ensure!(
+                    !names::is_metrics(&path),
+                    "{} is a link or no file, which is not followed",
+                    quoted(&path)
+                );
                 continue;
             }
             let most = limits.members;
@@ -133,6 +138,7 @@ impl ReportFiles {
             members.insert(name, entry);
         }
         let metrics = metrics.ok_or_else(|| ReadError::Invalid(format!("the report has no {METRICS}")))?;
+        bound_figures(&metrics)?;
         Ok((metrics, Value::Object(members)))
     }
 }
@@ -148,7 +154,9 @@ fn json_member(name: &str, text: &str, budget: &mut Budget) -> Result<Value, Rea
         quoted(name)
     };
     ensure!(!text::is_html(text), "{shown} is HTML, not the report");
-    bounded_json::parse(text::json_part(text).as_bytes(), budget).map_err(|error| {
+    // Strictly: what people put around JSON is forgiven to text that they pasted, not to a client.
+    let text = text.trim_matches(['\u{feff}', ' ', '\t', '\r', '\n']);
+    bounded_json::parse(text.as_bytes(), budget).map_err(|error| {
         let message = format!("{shown} cannot be read as JSON: {error}");
         match error {
             ParseError::Syntax(_) | ParseError::TextBehind => ReadError::Invalid(message),
@@ -184,7 +192,11 @@ pub fn bare_metrics(bytes: Vec<u8>, budget: &mut Budget) -> Result<Value, ReadEr
     }
     let value = match bounded_json::parse(json.as_bytes(), budget) {
         Ok(value) => value,
-        Err(ParseError::Syntax(error)) if !error.is_eof() && text::mentions_metrics(&json) => {
+        // A client's printer writes such numbers. Anything else may have been changed where the text was copied.
+        Err(ParseError::Syntax(error))
+            if text::has_number_that_json_has_not(&json)
+                || error.to_string().starts_with("number out of range") =>
+        {
             return Err(ReadError::Invalid(format!("it cannot be read as JSON: {error}")));
         }
         Err(ParseError::Syntax(error)) if error.is_eof() => {
@@ -192,12 +204,33 @@ pub fn bare_metrics(bytes: Vec<u8>, budget: &mut Budget) -> Result<Value, ReadEr
                 "it is JSON that was cut off: {error}"
             )));
         }
+        Err(ParseError::Syntax(error)) if text::mentions_metrics(&json) => {
+            return Err(ReadError::Refused(format!(
+                "it cannot be read as JSON: {error}; was it changed where it was copied? Give the report's zip"
+            )));
+        }
         Err(error) => return Err(ReadError::Refused(format!("it cannot be read as JSON: {error}"))),
     };
     match text::other_json(&value) {
         Some(other) => refused(other),
-        None => Ok(value),
+        None => {
+            bound_figures(&value)?;
+            Ok(value)
+        }
     }
+}
+
+/// Refuses figures of more threads than judging takes in bounded time. No system runs as many in one process by default.
+fn bound_figures(metrics: &Value) -> Result<(), ReadError> {
+    const MOST: usize = 20_000;
+    let threads = metrics["threads"].as_array().map_or(0, Vec::len);
+    let missing = metrics["missing"].as_object().map_or(0, serde_json::Map::len);
+    let figures = threads.max(missing);
+    ensure!(
+        figures <= MOST,
+        "{figures} figures in one list, at most {MOST} are judged"
+    );
+    Ok(())
 }
 
 /// Reads to the end, and keeps text. The declared size may lie: one byte more than allowed is enough to know. What was read is

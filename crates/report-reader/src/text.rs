@@ -113,6 +113,15 @@ pub(crate) fn mentions_metrics(text: &str) -> bool {
         .any(|key| text.contains(&format!("\"{key}\"")))
 }
 
+/// True if a text has a value that some printers write for a number, and JSON does not have.
+pub(crate) fn has_number_that_json_has_not(text: &str) -> bool {
+    const NUMBERS: &[&str] = &["NaN", "nan", "Infinity", "inf"];
+    text.match_indices(':').any(|(at, _)| {
+        let value = text[at + 1..].trim_start().trim_start_matches(['-', '+']);
+        NUMBERS.iter().any(|number| value.starts_with(number))
+    })
+}
+
 /// What JSON is that is not a runtime-metrics.json.
 pub(crate) fn other_json(value: &Value) -> Option<&'static str> {
     let has = |keys: &[&str]| keys.iter().all(|key| value.get(key).is_some());

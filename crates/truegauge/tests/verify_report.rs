@@ -4,7 +4,7 @@
 mod harness;
 mod reports;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use harness::formats::assert_files;
@@ -153,6 +153,141 @@ fn a_file_that_cannot_be_read_costs_the_others_nothing() {
         let desk = Desk::new();
         assert_eq!(judge(&[&desk.put("1 bad.zip", &bad)]).code, alone, "{name}");
     }
+}
+
+/// What nobody can read must not use up what others need, however much of it there is, and however large.
+#[test]
+fn files_that_cannot_be_read_leave_the_failure_of_another() {
+    let desk = Desk::new();
+    let lying = desk.put("lying.zip", &ours(12.0).lying().zip());
+    let many = json_zip(&[(
+        "runtime-metrics.json",
+        json!({"threads": vec![json!({}); 100_000]}),
+    )]);
+    let large = desk.put("large.zip", &many);
+    let sent = judge(&[&large, &lying]);
+    assert_eq!(sent.code, 1, "{sent:?}");
+    let pictures: Vec<PathBuf> = (0..60)
+        .map(|n| desk.put(&format!("{n}.png"), b"\x89PNG\r\n\x1a\n"))
+        .collect();
+    let mut paths: Vec<&Path> = pictures.iter().map(PathBuf::as_path).collect();
+    paths.push(&lying);
+    let sent = judge(&paths);
+    assert_eq!(sent.code, 1, "{sent:?}");
+    assert!(sent.last_line().contains("60 files not read"), "{sent:?}");
+}
+
+/// A summary of many runs must not lose a report that is none.
+#[test]
+fn a_report_that_is_none_leaves_results_that_fail() {
+    let desk = Desk::new();
+    let none = json_zip(&[("metadata.json", json!({})), ("session.json", json!({}))]);
+    for (content, code, verdict) in [(none, 1, "fail"), (b"PK\x03\x04".to_vec(), 2, "error")] {
+        let out = tempfile::tempdir().expect("a directory");
+        let sent = judge_into(out.path(), &desk.put("report.zip", &content));
+        assert_eq!(sent.code, code, "{sent:?}");
+        assert!(sent.stderr.starts_with("error: "), "{sent:?}");
+        let results = sent.results(out.path());
+        assert_eq!(results["verdict"], verdict, "{results}");
+        assert_files(&sent.dir(out.path()));
+        let junit = std::fs::read_to_string(sent.dir(out.path()).join("junit.xml")).expect("read");
+        assert!(junit.contains("<failure") || junit.contains("<error"), "{junit}");
+    }
+}
+
+#[test]
+fn reports_are_found_beside_others_wherever_they_lie() {
+    let (good, lying) = (ours(12.0), ours(42.0).uptime(44.1).lying());
+    let none = json_zip(&[("metadata.json", json!({})), ("session.json", json!({}))]);
+    let unzipped = |root: &Path| good.unzipped(&root.join("good"));
+    type Make<'a> = &'a dyn Fn(&Path);
+    let cases: [(&str, Make<'_>, i32); 5] = [
+        (
+            "a zip beside an unzipped report",
+            &|root| {
+                good.unzipped(root);
+                std::fs::write(root.join("lying.zip"), lying.zip()).expect("written");
+            },
+            1,
+        ),
+        (
+            "a zip in a subdirectory",
+            &|root| {
+                unzipped(root);
+                std::fs::create_dir(root.join("more")).expect("created");
+                std::fs::write(root.join("more/lying.zip"), lying.zip()).expect("written");
+            },
+            1,
+        ),
+        (
+            "a subdirectory without metrics",
+            &|root| {
+                unzipped(root);
+                lying.unzipped(&root.join("none"));
+                std::fs::remove_file(root.join("none/runtime-metrics.json")).expect("removed");
+            },
+            1,
+        ),
+        (
+            "a link to a zip",
+            &|root| {
+                unzipped(root);
+                std::os::unix::fs::symlink("/dev/null", root.join("lying.zip")).expect("linked");
+            },
+            2,
+        ),
+        (
+            "metrics that are a link",
+            &|root| {
+                good.unzipped(root);
+                let metrics = root.join("runtime-metrics.json");
+                std::fs::rename(&metrics, root.join("elsewhere")).expect("moved");
+                std::os::unix::fs::symlink("elsewhere", metrics).expect("linked");
+            },
+            2,
+        ),
+    ];
+    for (name, make, code) in cases {
+        let root = tempfile::tempdir().expect("a directory");
+        make(root.path());
+        let sent = judge(&[root.path()]);
+        assert_eq!(sent.code, code, "{name}: {sent:?}");
+    }
+    for (name, zip, code) in [
+        (
+            "a zip beside a report's files in a zip",
+            zipped(&[
+                ("runtime-metrics.json", bare().to_string().as_bytes()),
+                ("lying.zip", &lying.zip()),
+            ]),
+            1,
+        ),
+        (
+            "a folder without metrics in a zip",
+            zipped(&[("a.zip", &good.zip()), ("b.zip", &none)]),
+            1,
+        ),
+    ] {
+        let desk = Desk::new();
+        let sent = judge(&[&desk.put("outer.zip", &zip)]);
+        assert_eq!(sent.code, code, "{name}: {sent:?}");
+    }
+}
+
+#[test]
+fn the_same_report_with_a_file_more_or_less_is_judged_once() {
+    let desk = Desk::new();
+    let report = ours(12.0);
+    let mut files = report.files().to_vec();
+    files.push(("notes.json", json!({"seen": "at noon"})));
+    files.retain(|(name, _)| *name != "notifications.json");
+    let (one, other) = (
+        desk.put("a.zip", &report.zip()),
+        desk.put("b.zip", &json_zip(&files)),
+    );
+    let sent = judge(&[&one, &other]);
+    assert_eq!(sent.code, 0, "{sent:?}");
+    assert!(sent.stdout.contains("report1 again"), "{sent:?}");
 }
 
 #[test]

@@ -2,6 +2,14 @@
 
 use super::*;
 
+/// Where the reports are, readable or not.
+fn places(zip: &[u8]) -> Vec<String> {
+    let archive = Archive::open(Cursor::new(zip), SMALL).unwrap_or_else(|error| panic!("{error}"));
+    (0..archive.len())
+        .map(|report| archive.name(report).to_owned())
+        .collect()
+}
+
 #[test]
 fn reports_are_found_wherever_they_are() {
     let inner = zipped(GOOD);
@@ -50,12 +58,25 @@ fn reports_are_found_wherever_they_are() {
         ),
         // One level alone is opened.
         (zipped(&[("a.zip", &zipped(&[("b.zip", &inner)]))]), vec![]),
-        // A zip next to the metrics is a file of the report.
-        (zipped(&[(METRICS, b"{}"), ("old.zip", &inner)]), vec![""]),
+        // A zip next to the metrics may be a file of the report, and anything.
+        (
+            zipped(&[(METRICS, b"{}"), ("old.zip", &inner)]),
+            vec!["", "old.zip"],
+        ),
+        (zipped(&[(METRICS, b"{}"), ("log.zip", b"PK")]), vec![""]),
+        // A client that wrote no metrics wrote a report all the same.
+        (
+            zipped(&[
+                ("a/runtime-metrics.json", b"{}"),
+                ("b/metadata.json", b"{}"),
+                ("b/session.json", b"{}"),
+            ]),
+            vec!["a", "b"],
+        ),
         (zipped(&[("holiday.jpg", b"\xff\xd8")]), vec![]),
         (zipped(&[]), vec![]),
     ] {
-        assert_eq!(names(&zip), expected);
+        assert_eq!(places(&zip), expected);
     }
     let found = read(&in_folder).expect("read");
     assert_eq!(

@@ -119,7 +119,6 @@ fn json_members_are_read_in_every_encoding() {
     for text in [
         b"{\"pid\": 7}".as_slice(),
         b"\xef\xbb\xbf{\"pid\":\r\n7}\r\n",
-        b"```json\n{\"pid\": 7}\n```\n",
         &wide,
     ] {
         let found = read(&zipped(&[(METRICS, text), ("session.json", text)])).expect("read");
@@ -128,6 +127,21 @@ fn json_members_are_read_in_every_encoding() {
             members["session.json"],
             json!({"bytes": text.len(), "json": {"pid": 7}})
         );
+    }
+}
+
+#[test]
+fn what_is_forgiven_to_pasted_text_is_not_forgiven_to_a_client() {
+    for text in [
+        "```json\n{\"pid\": 7}\n```\n",
+        "{\u{a0}\"pid\": 7}",
+        "{\"pid\": 7}\0",
+    ] {
+        let error = read(&zipped(&[(METRICS, b"{}"), ("session.json", text.as_bytes())])).expect_err(text);
+        assert!(error.is_clients_fault(), "{text:?}: {error}");
+        let pasted = text.replace("pid", "platform").into_bytes();
+        crate::bare_metrics(pasted, &mut Budget::default())
+            .unwrap_or_else(|error| panic!("{text:?}: {error}"));
     }
 }
 

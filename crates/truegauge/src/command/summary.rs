@@ -15,7 +15,7 @@ use crate::results::{Matrix, Results, Verdict, is_retried, legs};
 /// each system, what differs between systems, and the soaks' bounds side by side.
 ///
 /// Exit codes: 0 all passed, 1 something failed, 2 a run judged nothing or a file could not be read, 3 something was
-/// inconclusive; of several the first in the order 2, 1, 3, 0.
+/// inconclusive; of several the first in the order 1, 2, 3, 0.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Directories with runs, at any depth.
@@ -64,10 +64,11 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
         .collect();
     let mut matrix = Matrix::of(&counted);
     matrix.legs = legs(&args.expect, &of_legs);
-    let verdict = if unreadable > 0 {
-        Verdict::Error
-    } else {
-        matrix.verdict()
+    let verdict = match matrix.verdict() {
+        // What failed has failed, whatever else cannot be read.
+        Verdict::Fail => Verdict::Fail,
+        _ if unreadable > 0 => Verdict::Error,
+        verdict => verdict,
     };
     let sentence = matrix::sentence(&matrix, unreadable);
     invocation.result(&matrix::terminal(&matrix).to_string());

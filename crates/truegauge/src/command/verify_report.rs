@@ -11,7 +11,7 @@ use crate::invocation::Invocation;
 use crate::output::console::shown_path;
 use crate::output::files::RunDir;
 use crate::output::format::{escaped, plain};
-use crate::output::{self, table};
+use crate::output::{self, Outputs, table};
 use crate::reporter::RunEvent;
 use crate::results::{self, Results, Verdict};
 use crate::submitted::{self, Repeat, Submitted, SubmittedReport};
@@ -56,9 +56,9 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
         reports,
         repeats,
         unread,
-    } = submitted::read_all(&args.reports)?;
+    } = submitted::read_all(&args.reports);
     if reports.is_empty() {
-        return Err(nothing_to_judge(unread, invocation));
+        return nothing_judged(unread, args, invocation, started_at);
     }
     for report in &reports {
         invocation.result(&format!(
@@ -94,30 +94,55 @@ pub(crate) fn run(args: &Args, invocation: &Invocation) -> Result<Exit> {
         started_at,
     );
     invocation.result(&table::render(&results.checks, &results.labels()));
-    let dir = args.out.as_ref().map(|parent| RunDir::create(parent, started_at));
-    let outputs = match dir.transpose() {
-        Ok(Some(dir)) => {
-            dir.id.clone_into(&mut results.run.id);
-            let outputs = output::publish(&mut results, &dir.path, &*invocation.reporter);
-            invocation.result(&format!("page: {}/report.html", shown_path(&dir.path)));
-            outputs
-        }
-        Ok(None) => output::emit(&results, Ok(()), &*invocation.reporter),
-        Err(error) => output::emit(&results, Err(error), &*invocation.reporter),
-    };
+    let outputs = write(&mut results, args, invocation, started_at);
     let (exit, last_line) = outputs.conclude(results.verdict.exit(), &results.sentence);
     invocation.result(&last_line);
     Ok(exit)
 }
 
-/// The error of a run without a report: that of the client where one is at fault, and the others before it.
-fn nothing_to_judge(mut unread: Vec<anyhow::Error>, invocation: &Invocation) -> anyhow::Error {
+/// Ends a run without a report with the error of the client where one is at fault, and the others before it. The results say
+/// so, too: a summary of many runs must not lose them.
+fn nothing_judged(
+    mut unread: Vec<anyhow::Error>,
+    args: &Args,
+    invocation: &Invocation,
+    started_at: Timestamp,
+) -> Result<Exit> {
+    let rows = (1..)
+        .zip(&unread)
+        .map(|(number, error)| unread_row(number, error));
+    let rows: Vec<Row> = rows.collect();
     let worst = unread.iter().position(is_clients_fault).unwrap_or_default();
     let worst = unread.remove(worst);
     for error in &unread {
         invocation.reporter.emit(&RunEvent::Warning(error));
     }
-    worst
+    let run = results::Run::ended("verify-report", invocation.command.clone(), started_at);
+    let mut results = Results::of_error(run, Environment::default(), &worst);
+    results.checks = rows;
+    // That the run ended with an error is told by its exit code already.
+    let _ = write(&mut results, args, invocation, started_at);
+    Err(worst)
+}
+
+/// Writes the results where they are asked for.
+fn write<'a>(
+    results: &mut Results,
+    args: &Args,
+    invocation: &'a Invocation,
+    started_at: Timestamp,
+) -> Outputs<'a> {
+    let dir = args.out.as_ref().map(|parent| RunDir::create(parent, started_at));
+    match dir.transpose() {
+        Ok(Some(dir)) => {
+            dir.id.clone_into(&mut results.run.id);
+            let outputs = output::publish(results, &dir.path, &*invocation.reporter);
+            invocation.result(&format!("page: {}/report.html", shown_path(&dir.path)));
+            outputs
+        }
+        Ok(None) => output::emit(results, Ok(()), &*invocation.reporter),
+        Err(error) => output::emit(results, Err(error), &*invocation.reporter),
+    }
 }
 
 fn is_clients_fault(error: &anyhow::Error) -> bool {
@@ -243,7 +268,13 @@ fn sentence(
     let not_read = match unread {
         [] => String::new(),
         [error] => format!("; not read: {}", plain(&format!("{error:#}"))),
-        errors => format!("; {} files not read", errors.len()),
+        [error, others @ ..] => {
+            format!(
+                "; {} files not read, the first: {}",
+                others.len() + 1,
+                plain(&format!("{error:#}"))
+            )
+        }
     };
     let unknown = match verdict {
         Verdict::Pass => " (whether CPU and memory are true, only `verify` can tell)",

@@ -34,8 +34,8 @@ fn suites(results: &Results) -> Vec<TestSuite> {
         };
         suite.add_test_case(case(row, &name));
     }
-    // A run that judged nothing must not look like one that had nothing to judge.
-    if results.checks.is_empty() {
+    // A run that judged nothing, or not all, must not look like one that had nothing to judge.
+    if results.checks.is_empty() || results.verdict == Verdict::Error {
         let mut run = suite("run", results);
         run.add_test_case(run_case(results));
         suites.push(run);

@@ -142,20 +142,19 @@ impl Matrix {
         }
     }
 
-    /// The verdict over all runs, by weight: nothing judged, a failure, something inconclusive, a pass. An expected leg that is
+    /// The verdict over all runs, by weight: a failure, nothing judged, something inconclusive, a pass. An expected leg that is
     /// not judged weighs as a run that judged nothing.
     pub(crate) fn verdict(&self) -> Verdict {
-        if self.legs.iter().any(|leg| !leg.is_judged()) {
-            return Verdict::Error;
-        }
         let any = |verdict: Verdict| {
-            self.systems
+            let of_runs = self
+                .systems
                 .iter()
-                .any(|system| system.verdicts.contains_key(verdict.word()))
+                .any(|system| system.verdicts.contains_key(verdict.word()));
+            of_runs || (verdict == Verdict::Error && self.legs.iter().any(|leg| !leg.is_judged()))
         };
         [
-            Verdict::Error,
             Verdict::Fail,
+            Verdict::Error,
             Verdict::Inconclusive,
             Verdict::Pass,
         ]
@@ -301,7 +300,8 @@ mod tests {
             (&[Pass, Pass][..], Pass),
             (&[Pass, Inconclusive], Inconclusive),
             (&[Inconclusive, Fail], Fail),
-            (&[Fail, Error], Error),
+            (&[Fail, Error], Fail),
+            (&[Pass, Error], Error),
             (&[], Error),
         ] {
             let runs: Vec<Results> = verdicts.iter().map(|verdict| run("A", *verdict)).collect();

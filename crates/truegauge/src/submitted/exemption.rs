@@ -31,10 +31,19 @@ const EXEMPTIONS: &[Exemption] = &[
     Exemption {
         checks: &["5.present"],
         applies: |sent| {
-            sent.origin.client == Client::Unknown
-                && sent.metrics["process"]["uptime_secs"].as_f64() > Some(0.0)
+            sent.origin.client != Client::Ours && sent.metrics["process"]["uptime_secs"].as_f64() > Some(0.0)
         },
-        reason: "which clock its session's uptime is of is not known, and some go on in sleep",
+        reason: "when its session's uptime is read, and by which clock, is not known",
+    },
+    Exemption {
+        checks: &["5.advance"],
+        applies: |sent| sent.origin.client == Client::Unknown,
+        reason: "whether its clocks go on in sleep is not known",
+    },
+    Exemption {
+        checks: &["4.footprint"],
+        applies: |sent| sent.origin.client != Client::Ours,
+        reason: "only our client's reports are known to have it",
     },
     Exemption {
         checks: &["6.session.pid"],

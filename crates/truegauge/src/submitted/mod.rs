@@ -14,12 +14,14 @@ mod session;
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::anyhow;
 use checks::Row;
 use report_reader::bounded_json::Budget;
+use report_reader::is_canonical;
 use serde_json::{Value, json};
 
-pub(crate) use self::origin::{Origin, ReportType};
+use self::origin::Client;
+pub(crate) use self::origin::Origin;
 use self::session::Stamp;
 pub(crate) use self::session::sessions;
 
@@ -57,7 +59,7 @@ pub(crate) struct Submitted {
 }
 
 /// Reads what the paths name; `-` is standard input.
-pub(crate) fn read_all(paths: &[PathBuf]) -> Result<Submitted> {
+pub(crate) fn read_all(paths: &[PathBuf]) -> Submitted {
     let mut budget = Budget::default();
     let mut submitted = Submitted::default();
     for path in paths {
@@ -66,14 +68,9 @@ pub(crate) fn read_all(paths: &[PathBuf]) -> Result<Submitted> {
                 Ok(found) => submitted.add(found),
                 Err(error) => submitted.unread.push(error),
             }
-            let files = submitted.reports.len().max(submitted.unread.len());
-            ensure!(
-                files <= MAX_REPORTS,
-                "more than {MAX_REPORTS} reports: judge them in several runs"
-            );
         }
     }
-    Ok(submitted)
+    submitted
 }
 
 impl Submitted {
@@ -81,11 +78,16 @@ impl Submitted {
         let label = format!("report{}", self.reports.len() + 1);
         let mut report = SubmittedReport::new(label, found.name, found.metrics, found.members);
         let Some(known) = self.reports.iter_mut().find(|known| known.is_same(&report)) else {
-            self.reports.push(report);
+            if self.reports.len() < MAX_REPORTS {
+                self.reports.push(report);
+            } else {
+                let why = anyhow!("more than {MAX_REPORTS} reports are not judged at once");
+                self.unread.push(why.context(report.name));
+            }
             return;
         };
-        // The one with the other files tells more.
-        if known.is_bare() && !report.is_bare() {
+        // The one with more files tells more.
+        if known.files() < report.files() {
             std::mem::swap(known, &mut report);
             std::mem::swap(&mut known.label, &mut report.label);
         }
@@ -108,14 +110,23 @@ impl SubmittedReport {
         }
     }
 
-    /// True if the other one is the same report: its figures, down to the last digit, and its other files, if both have some.
+    /// True if the other one is the same report: its figures, down to the last digit, and its other files, of those that both
+    /// have. People add notes, and take pictures out.
     fn is_same(&self, other: &Self) -> bool {
-        self.metrics == other.metrics && (self.members == other.members || self.is_bare() || other.is_bare())
+        let differs = |(name, member): (&String, &Value)| {
+            let of_other = other.members.get(name);
+            of_other.is_some_and(|of_other| of_other != member)
+        };
+        self.metrics == other.metrics && !self.members.as_object().into_iter().flatten().any(differs)
     }
 
-    /// True for a runtime-metrics.json by itself.
-    fn is_bare(&self) -> bool {
-        self.origin.report_type == ReportType::Bare
+    /// When its window ended, by the monotonic clock.
+    fn window_end_ns(&self) -> Option<u64> {
+        self.metadata()["window"]["end_monotonic_ns"].as_u64()
+    }
+
+    fn files(&self) -> usize {
+        self.members.as_object().map_or(0, serde_json::Map::len)
     }
 
     /// True if there are figures that a check can judge.
@@ -145,11 +156,16 @@ impl SubmittedReport {
 
     /// As a report in evidence: without trigger, appearance and observer, which nobody recorded.
     pub(crate) fn to_evidence(&self) -> Value {
+        let mut members = self.members.clone();
+        if let (true, Some(members)) = (self.origin.client != Client::Unknown, members.as_object_mut()) {
+            // Notes that people put beside the files of a client that is known are not the client's words.
+            members.retain(|name, member| is_canonical(name) || member.get("text").is_none());
+        }
         let mut report = json!({
             "label": self.label,
             "zip": self.name,
             "metrics": self.metrics,
-            "members": self.members,
+            "members": members,
         });
         if let Some(stamp) = Stamp::of(self) {
             report["stamped"] = json!({"unix_secs": stamp.unix_secs, "within_secs": stamp.within_secs});

@@ -9,11 +9,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use report_reader::bounded_json::Budget;
-use report_reader::{Archive, LIMITS, ReadError, ReportFiles, bare_metrics, is_metrics, text};
+use report_reader::{Archive, LIMITS, ReadError, ReportFiles, bare_metrics, is_known, is_metrics, text};
 use rustix::fs::OFlags;
 use serde_json::Value;
 
-use super::MAX_REPORTS;
 use crate::error::RunError;
 
 /// A report as it was read.
@@ -56,7 +55,12 @@ fn opened(path: &Path) -> Result<File> {
     }
     ensure!(kind.is_fifo(), "it is not a regular file, and no report");
     rustix::io::ioctl_fionbio(&file, false)?;
-    spooled(file)
+    let file = spooled(file)?;
+    ensure!(
+        file.metadata()?.len() > 0,
+        "it is empty: nobody writes to this pipe yet"
+    );
+    Ok(file)
 }
 
 /// Copies a pipe, which cannot be read twice, to a file without a name.
@@ -90,7 +94,8 @@ fn from_file(mut file: File, name: &str, budget: &mut Budget) -> Result<Vec<Outc
         // Otherwise it may be a zip behind text, as a shell script that unpacks itself is.
         if text::is_text(&bytes) {
             ensure!(bytes.len() <= limit, "more than {limit} bytes of text");
-            let metrics = bare_metrics(bytes, budget).map_err(RunError::of_submitted_report)?;
+            let metrics = budget.unless_refused(|budget| bare_metrics(bytes, budget));
+            let metrics = metrics.map_err(RunError::of_submitted_report)?;
             return Ok(vec![Ok(Found {
                 name: name.to_owned(),
                 metrics,
@@ -150,7 +155,8 @@ fn from_zip(file: File, name: &str, budget: &mut Budget) -> Result<Vec<Outcome>>
 }
 
 fn judgeable(files: Result<ReportFiles, ReadError>, name: String, budget: &mut Budget) -> Outcome {
-    match files.and_then(|files| files.into_evidence(budget)) {
+    let evidence = |budget: &mut Budget| files.and_then(|files| files.into_evidence(budget));
+    match budget.unless_refused(evidence) {
         Ok((metrics, members)) => Ok(Found {
             name,
             metrics,
@@ -160,26 +166,10 @@ fn judgeable(files: Result<ReportFiles, ReadError>, name: String, budget: &mut B
     }
 }
 
-/// A directory is a report if it holds a runtime-metrics.json; otherwise its zips and those of its subdirectories that are reports
-/// are judged.
+/// The reports of a directory: itself, if it holds a runtime-metrics.json; and the zips and directories in it.
 fn from_dir(dir: &Path, budget: &mut Budget) -> Result<Vec<Outcome>> {
-    if is_report_dir(dir)? {
-        let files = ReportFiles::read_dir(dir, &LIMITS);
-        return Ok(vec![judgeable(files, dir.display().to_string(), budget)]);
-    }
-    let (mut read, mut no_report) = (Vec::new(), None);
-    for path in entries(dir)? {
-        let name = path.display().to_string();
-        match from_entry(&path, &name, budget) {
-            Ok(outcomes) => read.extend(outcomes),
-            Err(error) if error.is::<NoReport>() => no_report = Some(error.context(name)),
-            Err(error) => read.push(Err(error.context(name))),
-        }
-        ensure!(
-            read.len() <= MAX_REPORTS,
-            "more than {MAX_REPORTS} reports: judge them in several runs"
-        );
-    }
+    let mut read = Vec::new();
+    let no_report = search(dir, MAX_DEPTH, &mut read, budget)?;
     match no_report {
         Some(error) if read.is_empty() => Err(error),
         _ => {
@@ -192,28 +182,76 @@ fn from_dir(dir: &Path, budget: &mut Budget) -> Result<Vec<Outcome>> {
     }
 }
 
-/// The reports of a file or a subdirectory of a directory. Whatever is neither a zip nor a report is no business of ours.
-fn from_entry(path: &Path, name: &str, budget: &mut Budget) -> Result<Vec<Outcome>> {
-    let kind = fs::symlink_metadata(path)?.file_type();
-    let is_zip = path
-        .extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("zip"));
-    if kind.is_file() && is_zip {
-        from_file(opened(path)?, name, budget)
-    } else if kind.is_dir() && is_report_dir(path)? {
-        let files = ReportFiles::read_dir(path, &LIMITS);
-        Ok(vec![judgeable(files, name.to_owned(), budget)])
-    } else {
-        Ok(Vec::new())
+/// Levels of directories in a directory that are searched.
+const MAX_DEPTH: usize = 2;
+
+/// Reads what may be reports in a directory. A zip without a report may be anything: why it is none is returned.
+fn search(
+    dir: &Path,
+    levels: usize,
+    read: &mut Vec<Outcome>,
+    budget: &mut Budget,
+) -> Result<Option<anyhow::Error>> {
+    let paths = entries(dir)?;
+    let are = |is: fn(&str) -> bool| {
+        let names = paths.iter().filter_map(|path| path.file_name());
+        names.filter(|name| is(&name.to_string_lossy())).count()
+    };
+    // Without metrics, a directory with other files of a report is one whose client wrote none; beside a zip it may be a part.
+    if are(is_metrics) > 0 || (are(is_known) > 1 && are(is_zip) == 0) {
+        let files = ReportFiles::read_dir(dir, &LIMITS);
+        read.push(judgeable(files, dir.display().to_string(), budget));
     }
+    let mut no_report = None;
+    for path in paths {
+        let name = path.display().to_string();
+        let outcome = match Entry::of(&path) {
+            Ok(Entry::Zip) => opened(&path).and_then(|file| from_file(file, &name, budget)),
+            Ok(Entry::Directory) if levels > 0 => match search(&path, levels - 1, read, budget) {
+                Ok(none) => {
+                    no_report = no_report.or(none);
+                    continue;
+                }
+                Err(error) => Err(error),
+            },
+            Ok(Entry::Directory | Entry::Other) => continue,
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(outcomes) => read.extend(outcomes),
+            Err(error) if error.is::<NoReport>() => no_report = Some(error.context(name)),
+            Err(error) => read.push(Err(error.context(name))),
+        }
+    }
+    Ok(no_report)
 }
 
-fn is_report_dir(dir: &Path) -> Result<bool> {
-    let paths = entries(dir)?;
-    Ok(paths
-        .iter()
-        .filter_map(|path| path.file_name())
-        .any(|name| is_metrics(&name.to_string_lossy())))
+fn is_zip(name: &str) -> bool {
+    name.to_lowercase().ends_with(".zip")
+}
+
+/// What an entry of a directory may hold.
+enum Entry {
+    Zip,
+    Directory,
+    /// No business of ours.
+    Other,
+}
+
+impl Entry {
+    /// A link, a pipe or a device that is named as a zip is refused, since there may be a report behind it.
+    fn of(path: &Path) -> Result<Self> {
+        let kind = fs::symlink_metadata(path)?.file_type();
+        let is_zip = is_zip(&path.to_string_lossy());
+        if kind.is_dir() {
+            return Ok(Self::Directory);
+        }
+        ensure!(
+            !is_zip || kind.is_file(),
+            "it is a link or no file, which is not followed in a directory: name it by itself"
+        );
+        Ok(if is_zip { Self::Zip } else { Self::Other })
+    }
 }
 
 /// What is in a directory, in order.

@@ -15,7 +15,9 @@ pub(super) struct Stamp {
 
 impl Stamp {
     pub(super) fn of(sent: &SubmittedReport) -> Option<Self> {
-        let text = sent.metadata()["triggered_at"].as_str()?;
+        // ryll's `triggered_at` is when its dialog was opened; it samples at the `timestamp`, when the report is submitted.
+        let submitted = sent.metadata()["timestamp"].as_str();
+        let text = submitted.or(sent.metadata()["triggered_at"].as_str())?;
         let at: Timestamp = text.parse().ok()?;
         let resolution = if text.contains('.') { 0.0 } else { 1.0 };
         let window_ms = sent.metrics["sample_window_ms"].as_f64().unwrap_or(0.0);
@@ -39,10 +41,14 @@ pub(crate) fn sessions(sent: Vec<SubmittedReport>) -> Vec<Vec<SubmittedReport>> 
         }
     }
     for session in &mut sessions {
-        session.sort_by(|a, b| {
+        // Windows overlap, and uptime is read at their ends.
+        let ends: Option<Vec<u64>> = session.iter().map(SubmittedReport::window_end_ns).collect();
+        if ends.is_some() {
+            session.sort_by_key(SubmittedReport::window_end_ns);
+        } else {
             let at = |sent: &SubmittedReport| Stamp::of(sent).map_or(0.0, |stamp| stamp.unix_secs);
-            at(a).total_cmp(&at(b))
-        });
+            session.sort_by(|a, b| at(a).total_cmp(&at(b)));
+        }
     }
     sessions
 }
