@@ -551,7 +551,7 @@ window = "outside"
     #[test]
     fn the_embedded_profiles_are_valid() {
         let names: Vec<&str> = EMBEDDED.iter().map(|(name, _)| *name).collect();
-        assert_eq!(names, ["headless-client", "ryll"]);
+        assert_eq!(names, ["headless-client", "ryll", "small-client"]);
         for name in names {
             assert_eq!(Profile::load(name).expect("good").name, name);
         }
@@ -625,7 +625,7 @@ window = "outside"
             "{error}"
         );
         let error = format!("{:#}", Profile::load("nobody").expect_err("not shipped"));
-        assert!(error.contains("headless-client, ryll"), "{error}");
+        assert!(error.contains("headless-client, ryll, small-client"), "{error}");
     }
 
     #[test]

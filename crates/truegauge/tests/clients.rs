@@ -90,6 +90,44 @@ fn the_example_is_verified_and_shares_nothing_with_our_client() {
     assert!(run.left_running().is_empty(), "{:?}", run.left_running());
 }
 
+#[test]
+fn the_small_client_passes_and_a_wrong_figure_in_its_reports_fails() {
+    for (kind, name, code) in [
+        ("--bin", "small-client", 0),
+        ("--example", "idle_in_every_report", 1),
+    ] {
+        let client = harness::small_client(kind, name);
+        let args = [
+            "--profile",
+            "small-client",
+            "--client-bin",
+            &client,
+            "--later-delay",
+            "0s",
+        ];
+        let run = Harness::start(&args, &[]).finish();
+        assert_eq!(run.code, code, "{name}: {run:?}");
+        let results = run.json("results.json");
+        assert_eq!(check(&results, "3.busy.process")["passed"], code == 0, "{name}");
+        for judged in [
+            "1.busy.platform",
+            "3.busy.window.span",
+            "5.idle.age",
+            "6.busy.count",
+            "6.session.busy.pid",
+        ] {
+            let row = check(&results, judged);
+            assert_eq!(row["passed"], true, "{row}");
+        }
+        let rows = results["checks"].as_array().expect("rows");
+        let waived = rows.iter().filter(|row| row.get("relaxed").is_some());
+        let waived: Vec<&str> = waived.filter_map(|row| row["check"].as_str()).collect();
+        let lacking = |id: &&str| id.starts_with("6.session.") || id.ends_with(".worker");
+        assert!(waived.iter().all(lacking), "{name}: {waived:?}");
+        run.await_nothing_running();
+    }
+}
+
 /// A harness that passes a program whose figures are wrong proves nothing.
 #[test]
 fn a_wrong_figure_of_another_client_fails() {
@@ -246,7 +284,10 @@ fn what_a_profile_cannot_be_is_a_usage_error_with_a_remedy() {
     let profile = profile.display().to_string();
     for (args, said) in [
         (vec!["--profile", &profile], "unknown field `spcie`"),
-        (vec!["--profile", "nobody"], "embedded are headless-client, ryll"),
+        (
+            vec!["--profile", "nobody"],
+            "embedded are headless-client, ryll, small-client",
+        ),
         (vec!["--profile", "/no/such.toml"], "cannot read the profile"),
         (vec!["--trigger", "bell"], "it has control-socket, interval"),
         (vec!["--profile", "ryll", "--soak", "1m"], "does not speak"),

@@ -273,6 +273,12 @@ pub(crate) fn client() -> String {
     path.display().to_string()
 }
 
+/// The client without SPICE, and its example whose reports are wrong.
+pub(crate) fn small_client(kind: &str, name: &str) -> String {
+    let path = executable(&["--package", "small-client", kind, name]);
+    path.display().to_string()
+}
+
 pub(crate) fn sampling_process() -> PathBuf {
     executable(&["--package", "sampling-process", "--bin", "sampling_process"])
 }

@@ -1,0 +1,8 @@
+//! The client as it is: see the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    runtime_metrics::init_at_startup();
+    small_client::run(|_| {})
+}
