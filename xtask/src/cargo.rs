@@ -136,6 +136,7 @@ pub(crate) mod programs {
     pub(crate) const SAMPLING_PROCESS: Program = Program::binary("sampling-process", "sampling_process");
     pub(crate) const LEAKING_PROCESS: Program =
         Program::binary("sampling-process", "leaking_process").with(FAULTY);
+    pub(crate) const SMALL_CLIENT: Program = Program::binary("small-client", "small-client");
     pub(crate) const TAMPERING_CLIENT: Program =
         Program::example("headless-client", "tampering_client").with(FAULTY);
 }
@@ -224,10 +225,11 @@ impl Artifacts {
         }
     }
 
-    /// In the order of the paths: cargo's own order differs from run to run.
+    /// In the order of the paths, each once: cargo's own order differs from run to run.
     pub(crate) fn into_sorted(self) -> Vec<Artifact> {
         let mut artifacts = self.0;
         artifacts.sort_by(|a, b| a.path.cmp(&b.path));
+        artifacts.dedup();
         artifacts
     }
 }

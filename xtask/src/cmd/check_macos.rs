@@ -4,29 +4,34 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use xshell::Shell;
 
-use crate::cargo::Artifacts;
+use crate::cargo::{Artifacts, Program, programs};
 use crate::checkout::Checkout;
 use crate::console::{FAILED, eprintln, println};
 use crate::darwin::executables::{Examined, SAMPLER, SAMPLING_PROCESS};
-use crate::darwin::toolchain::{LINTED, Toolchain};
-use crate::darwin::{APPLE_SILICON, INTEL, OLDEST_MACOS, Target};
+use crate::darwin::toolchain::Toolchain;
+use crate::darwin::{OLDEST_MACOS, TARGETS, Target};
 use crate::exit::Exit;
 use crate::tools;
 
-/// Check the macOS build without a Mac: link its test executables, read their imports, lint everything.
+/// Check the macOS build without a Mac: link the product and its tests, read their imports, lint everything.
 ///
-/// Links the test executables of the packages without C code for Apple Silicon and Intel. Reads from each which macOS it needs
-/// and which kernel calls it imports, next to those that the sampler must make. Then runs clippy over the whole workspace for
-/// Apple Silicon. Nothing is executed: only `cargo xtask verify` on a Mac can tell whether the figures are true
-/// (docs/cross-build.md).
+/// Links truegauge, the sampling processes, the small client and the tests of packages without C code for Apple Silicon and
+/// Intel. Reads from each executable which macOS and libraries it needs and which kernel calls it imports, and looks for paths
+/// of this machine in it. Then runs clippy over the whole workspace. Nothing is executed: only `cargo xtask verify` on a Mac
+/// can tell whether the figures are true (docs/cross-build.md).
 ///
-/// On Linux it needs the tools that `cargo xtask setup` installs; on a Mac it uses the system's own. The first run compiles the
-/// client's C and C++ libraries, for minutes; later ones take seconds.
+/// On Linux it needs the tools that `cargo xtask setup` installs; on a Mac it uses the system's own. The first run compiles
+/// C and C++ libraries, for minutes; later ones take seconds.
 #[derive(clap::Args)]
 pub(crate) struct Args {}
 
-/// The targets that the tests are linked for.
-const TARGETS: [&Target; 2] = [&APPLE_SILICON, &INTEL];
+/// The product, and a client that it can verify elsewhere. Each is built by itself, so that no feature is unified.
+const PROGRAMS: [Program; 4] = [
+    programs::SAMPLING_PROCESS,
+    programs::LEAKING_PROCESS,
+    programs::SMALL_CLIENT,
+    programs::TRUEGAUGE,
+];
 
 /// Packages whose tests link without a Mac: they contain no C code, and use no framework.
 const PACKAGES: &[&str] = &[SAMPLER, SAMPLING_PROCESS, "mach-model", "leak-test"];
@@ -37,20 +42,15 @@ pub(crate) fn run(_: &Args, checkout: &Checkout) -> Result<Exit> {
     let toolchain = Toolchain::prepare(&sh, checkout)?;
     for target in TARGETS {
         toolchain.probe_linker(&sh, target)?;
+        toolchain.probe_c_compiler(&sh, target)?;
     }
-    toolchain.probe_c_compiler(&sh)?;
-
-    let mut steps: Vec<Step> = TARGETS
-        .iter()
-        .map(|target| {
-            Step::run(format!("link for {}", target.triple), || {
-                link(&sh, &toolchain, target, checkout)
-            })
-        })
-        .collect();
-    steps.push(Step::run(format!("clippy for {}", LINTED.triple), || {
-        lint(&sh, &toolchain)
-    }));
+    let mut steps = Vec::new();
+    for target in TARGETS {
+        let link = || link(&sh, &toolchain, target, checkout);
+        steps.push(Step::run(format!("link for {}", target.triple), link));
+        let lint = || lint(&sh, &toolchain, target);
+        steps.push(Step::run(format!("clippy for {}", target.triple), lint));
+    }
 
     steps.iter().for_each(|step| print(step, checkout));
     let failures: Vec<&Failure> = steps.iter().flat_map(|step| &step.found.failures).collect();
@@ -99,29 +99,36 @@ impl Findings {
     }
 }
 
-/// Links the test executables for a target, and examines each.
+/// Links the test executables and the programs for a target, and examines each.
 fn link(sh: &Shell, toolchain: &Toolchain, target: &Target, checkout: &Checkout) -> Findings {
     let mut found = Findings::default();
-    let command = toolchain.cargo_test_executables(sh, target, PACKAGES);
-    eprintln!("$ {command}");
-    let Ok(messages) = command.read() else {
-        found.fail(
-            format!(
-                "the tests do not build for {}; cargo's messages are above",
-                target.triple
+    let mut messages = String::new();
+    let packages = PACKAGES
+        .iter()
+        .flat_map(|package| ["--package", package])
+        .collect();
+    let tests = ("test", [vec!["--no-run"], packages].concat());
+    let programs = PROGRAMS.iter().map(|program| ("build", program.arguments()));
+    for (command, mut options) in std::iter::once(tests).chain(programs) {
+        options.push("--message-format=json-render-diagnostics");
+        let command = toolchain.cargo(sh, command, target, &options);
+        eprintln!("$ {command}");
+        match command.read() {
+            Ok(more) => messages = messages + &more + "\n",
+            Err(error) => found.fail(
+                format!("{error}; cargo's messages are above"),
+                "fix what the compiler or the linker names",
             ),
-            "fix what the compiler or the linker names",
-        );
-        return found;
-    };
-    for executable in Artifacts::read(&messages).into_sorted() {
-        match Examined::read(executable, target) {
+        }
+    }
+    let executables = Artifacts::read(&messages).into_sorted();
+    for executable in executables {
+        match Examined::read(executable, target, &toolchain.remapped) {
             Ok(examined) => {
                 for fault in &examined.faults {
                     found.fail(
                         format!("{} {fault}", checkout.shorten(&examined.executable.path)),
-                        "xtask/src/darwin/calls.rs lists the calls of the backend; the version is rustc's own unless \
-                         MACOSX_DEPLOYMENT_TARGET is set",
+                        "docs/cross-build.md explains each check",
                     );
                 }
                 found.examined.push(examined);
@@ -142,11 +149,12 @@ fn link(sh: &Shell, toolchain: &Toolchain, target: &Target, checkout: &Checkout)
 }
 
 /// Lints the workspace.
-fn lint(sh: &Shell, toolchain: &Toolchain) -> Findings {
+fn lint(sh: &Shell, toolchain: &Toolchain, target: &Target) -> Findings {
     let mut found = Findings::default();
-    if toolchain.cargo_clippy(sh).run().is_err() {
+    let options = ["--workspace", "--all-targets", "--", "-D", "warnings"];
+    if toolchain.cargo(sh, "clippy", target, &options).run().is_err() {
         found.fail(
-            format!("clippy for {}; its messages are above", LINTED.triple),
+            format!("clippy for {}; its messages are above", target.triple),
             "fix each finding; `#[expect(…, reason = …)]` where clippy is wrong",
         );
     }

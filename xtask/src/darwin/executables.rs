@@ -1,6 +1,10 @@
-//! Judges each test executable that cargo has linked: can a Mac use it?
+//! Judges each executable that cargo has linked: can a Mac use it?
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use memchr::memmem;
 
 use super::calls::Calls;
 use super::macho::{Program, Version};
@@ -10,8 +14,12 @@ use crate::cargo::Artifact;
 /// The package whose executables sample.
 pub(crate) const SAMPLER: &str = "runtime-metrics";
 
-/// The package of the process that only samples.
+/// The packages of the process that only samples, and of the client that is linked.
 pub(crate) const SAMPLING_PROCESS: &str = "sampling-process";
+pub(crate) const SMALL_CLIENT: &str = "small-client";
+
+/// The only library that an executable may load: every system that runs Mach-O programs has it.
+const LIBRARY: &str = "/usr/lib/libSystem.B.dylib";
 
 /// An executable that was read.
 pub(crate) struct Examined {
@@ -23,32 +31,33 @@ pub(crate) struct Examined {
 }
 
 impl Examined {
-    /// Reads an executable and judges it.
-    pub(crate) fn read(executable: Artifact, target: &Target) -> Result<Self> {
+    /// Reads an executable and judges it; `private` are the directories of this machine, which it must not contain.
+    pub(crate) fn read(executable: Artifact, target: &Target, private: &[(PathBuf, &str)]) -> Result<Self> {
         let path = &executable.path;
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let program = Program::read(&bytes).with_context(|| format!("cannot use {}", path.display()))?;
         let calls = Calls::among(&program.imports);
+        let mut faults = faults(&executable, &program, &calls, target);
+        faults.extend(paths_in(&bytes, private));
         Ok(Self {
-            faults: faults(&executable, &program, &calls, target),
+            faults,
             minimum_macos: program.minimum_macos,
             calls,
             executable,
         })
     }
 
-    /// Whether the executable must contain the whole backend. The library's own tests, the examples and the sampling process
-    /// sample. An integration
-    /// test may be for another platform, and is judged if it imports one of the calls.
     pub(crate) fn samples(&self) -> bool {
         samples(&self.executable, &self.calls)
     }
 }
 
+/// Whether the executable must contain the whole backend. The library's own tests, the examples and the programs that sample
+/// must. An integration test may be for another platform, and is judged if it imports one of the calls.
 fn samples(executable: &Artifact, calls: &Calls) -> bool {
     match (executable.package.as_str(), executable.kind.as_str()) {
         (SAMPLER, "test") => !calls.present.is_empty(),
-        (SAMPLER, _) | (SAMPLING_PROCESS, "bin") => true,
+        (SAMPLER, _) | (SAMPLING_PROCESS | SMALL_CLIENT, "bin") => true,
         _ => false,
     }
 }
@@ -70,7 +79,18 @@ fn faults(executable: &Artifact, program: &Program, calls: &Calls, target: &Targ
     if samples(executable, calls) && !calls.missing.is_empty() {
         faults.push(format!("does not import {}", calls.missing.join(", ")));
     }
+    let others = program.libraries.iter().filter(|name| *name != LIBRARY);
+    faults.extend(others.map(|name| format!("loads {name}; allowed: {LIBRARY} alone")));
     faults
+}
+
+/// Directories of this machine in an executable's bytes.
+fn paths_in(bytes: &[u8], private: &[(PathBuf, &str)]) -> Vec<String> {
+    let contains = |path: &&PathBuf| memmem::find(bytes, path.as_os_str().as_bytes()).is_some();
+    let found = private.iter().map(|(path, _)| path).filter(contains);
+    found
+        .map(|path| format!("contains the path {} of this machine", path.display()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -94,6 +114,7 @@ mod tests {
             architecture: "aarch64",
             minimum_macos: Version { major: 11, minor: 0 },
             imports: imports.iter().map(|&name| name.to_owned()).collect(),
+            libraries: vec![LIBRARY.to_owned()],
         }
     }
 
@@ -119,14 +140,28 @@ mod tests {
             architecture: "x86_64",
             minimum_macos: Version { major: 12, minor: 3 },
             imports: BTreeSet::new(),
+            libraries: vec![LIBRARY.to_owned(), "/usr/lib/libiconv.2.dylib".to_owned()],
         };
         assert_eq!(
             faults_of(&executable("leak-test", "lib"), &wrong),
             [
                 "is for x86_64, not for aarch64",
-                "needs macOS 12.3; allowed: 11.0 or older"
+                "needs macOS 12.3; allowed: 11.0 or older",
+                "loads /usr/lib/libiconv.2.dylib; allowed: /usr/lib/libSystem.B.dylib alone"
             ]
         );
+    }
+
+    #[test]
+    fn a_path_of_this_machine_in_an_executable_is_a_fault() {
+        let private = [
+            ("/home/me/truegauge".into(), "truegauge"),
+            ("/home/me/.cargo".into(), "cargo"),
+        ];
+        let bytes = b"\xcf\xfa\xed\xfe cargo/registry/a.c\0/home/me/.cargo/registry/b.c\0";
+        let expected = ["contains the path /home/me/.cargo of this machine"];
+        assert_eq!(paths_in(bytes, &private), expected);
+        assert_eq!(paths_in(&bytes[..24], &private), [""; 0]);
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(crate) struct Program {
     pub(crate) minimum_macos: Version,
     /// Symbols that the loader binds, by their names in C.
     pub(crate) imports: BTreeSet<String>,
+    /// Libraries that the loader loads with it, by their paths.
+    pub(crate) libraries: Vec<String>,
 }
 
 impl Program {
@@ -49,6 +51,7 @@ impl Program {
             architecture,
             minimum_macos: minimum_macos(&file)?,
             imports: imports(&file).context("damaged bindings")?,
+            libraries: libraries(&file).context("a damaged load command")?,
         })
     }
 }
@@ -64,6 +67,18 @@ fn minimum_macos(file: &MachOFile64<'_, LittleEndian>) -> Result<Version> {
         }
     }
     bail!("neither LC_BUILD_VERSION nor LC_VERSION_MIN_MACOSX says which macOS it needs")
+}
+
+fn libraries(file: &MachOFile64<'_, LittleEndian>) -> object::Result<Vec<String>> {
+    let mut names = Vec::new();
+    let mut commands = file.macho_load_commands()?;
+    while let Some(command) = commands.next()? {
+        if let Some(library) = command.dylib()? {
+            let name = command.string(LittleEndian, library.dylib.name)?;
+            names.push(String::from_utf8_lossy(name).into_owned());
+        }
+    }
+    Ok(names)
 }
 
 fn version_in(command: LoadCommandData<'_, LittleEndian>) -> Result<Option<macho::Version>> {
@@ -169,6 +184,7 @@ mod tests {
         assert_eq!(read.minimum_macos, Version { major: 11, minor: 0 });
         let imports: Vec<&str> = read.imports.iter().map(String::as_str).collect();
         assert_eq!(imports, ["mach_task_self_", "task_info", "task_threads"]);
+        assert_eq!(read.libraries, ["/usr/lib/libSystem.B.dylib"]);
     }
 
     #[test]

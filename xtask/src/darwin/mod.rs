@@ -24,5 +24,8 @@ pub(crate) const INTEL: Target = Target {
     architecture: "x86_64",
 };
 
+/// All of them.
+pub(crate) const TARGETS: [&Target; 2] = [&APPLE_SILICON, &INTEL];
+
 /// The oldest macOS that everything must start on. The C compiler on Linux has headers for none older.
 pub(crate) const OLDEST_MACOS: Version = Version { major: 11, minor: 0 };

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use xshell::{Cmd, Shell, cmd};
 
-use super::{APPLE_SILICON, OLDEST_MACOS, Target};
+use super::{OLDEST_MACOS, TARGETS, Target};
 use crate::cargo;
 use crate::checkout::Checkout;
 use crate::console;
@@ -19,16 +19,12 @@ use crate::console;
 /// program that really called it would not link.
 const LIBRARIES: &[&str] = &["libSystem", "libc", "libiconv", "libm", "libpthread"];
 
-/// The target of the C and C++ compiler, and therefore of the lints.
-pub(crate) const LINTED: Target = APPLE_SILICON;
-
 pub(crate) struct Toolchain {
     dir: PathBuf,
-    /// Directories of this machine that get into executables, and the names that replace them there.
-    remapped: Vec<(PathBuf, &'static str)>,
+    /// Directories of this machine that compilers write into executables, and the names that replace them there.
+    pub(crate) remapped: Vec<(PathBuf, &'static str)>,
     environment: Vec<(String, PathBuf)>,
     link_flags: &'static [&'static str],
-    c_compiler: PathBuf,
 }
 
 impl Toolchain {
@@ -36,90 +32,68 @@ impl Toolchain {
     pub(crate) fn prepare(sh: &Shell, checkout: &Checkout) -> Result<Self> {
         let dir = cargo::target_dir(checkout)?.join("tools/darwin");
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        let mut toolchain = Self {
+            dir,
+            remapped: remapped(checkout)?,
+            environment: Vec::new(),
+            link_flags: &["-Clink-arg=-Wl,-S", "-Clink-arg=-Wl,-dead_strip_dylibs"],
+        };
         if cfg!(target_os = "macos") {
-            return Ok(Self {
-                dir,
-                remapped: remapped(checkout)?,
-                environment: Vec::new(),
-                link_flags: &["-Clink-arg=-Wl,-S"],
-                c_compiler: "cc".into(),
-            });
+            let maps = prefix_maps(&toolchain.remapped).join(" ");
+            toolchain.environment.push(("CFLAGS".to_owned(), maps.into()));
+        } else if cfg!(target_os = "linux") {
+            toolchain.cross(sh)?;
+        } else {
+            bail!(
+                "check-macos runs on Linux and on a Mac; here, `cargo clippy -p runtime-metrics --target \
+                 aarch64-apple-darwin` checks the backend alone (after `rustup target add aarch64-apple-darwin`)"
+            )
         }
-        if cfg!(target_os = "linux") {
-            return Self::cross(sh, dir, checkout);
-        }
-        bail!(
-            "check-macos runs on Linux and on a Mac; here, `cargo clippy -p runtime-metrics --target aarch64-apple-darwin` \
-             checks the backend alone (after `rustup target add aarch64-apple-darwin`)"
-        )
+        Ok(toolchain)
     }
 
-    fn cross(sh: &Shell, dir: PathBuf, checkout: &Checkout) -> Result<Self> {
+    fn cross(&mut self, sh: &Shell) -> Result<()> {
         let zig = ziglang(sh)?;
         let symbols = std::fs::read(zig.join("lib/libc/darwin/libSystem.tbd")).context(
             "this ziglang has no list of libSystem's symbols; `cargo xtask setup` installs one that has",
         )?;
-        let sdk = dir.join("sdk");
+        let sdk = self.dir.join("sdk");
         for library in LIBRARIES {
             write(&sdk.join(format!("usr/lib/{library}.tbd")), &symbols, 0o644)?;
         }
-        let (cc, cxx, ar) = (dir.join("cc"), dir.join("c++"), dir.join("ar"));
-        let cache = dir.join("zig-cache");
-        let zig = zig.join("zig");
-        write(&cc, compiler_script(&zig, "cc", &cache).as_bytes(), 0o755)?;
-        write(&cxx, compiler_script(&zig, "c++", &cache).as_bytes(), 0o755)?;
-        write(&ar, archiver_script(&zig).as_bytes(), 0o755)?;
-
-        let triple = LINTED.triple.replace('-', "_");
-        Ok(Self {
-            dir,
-            remapped: remapped(checkout)?,
-            environment: vec![
-                ("SDKROOT".to_owned(), sdk),
-                (format!("CC_{triple}"), cc.clone()),
-                (format!("CXX_{triple}"), cxx),
-                (format!("AR_{triple}"), ar),
-            ],
-            link_flags: &["-Clinker=rust-lld", "-Clinker-flavor=ld64.lld", "-Clink-arg=-S"],
-            c_compiler: cc,
-        })
+        self.environment.push(("SDKROOT".to_owned(), sdk));
+        self.link_flags = &["-Clinker=rust-lld", "-Clinker-flavor=ld64.lld", "-Clink-arg=-S"];
+        let (zig, cache) = (zig.join("zig"), self.dir.join("zig-cache"));
+        for target in TARGETS {
+            for (variable, driver) in [("CC", "cc"), ("CXX", "c++"), ("AR", "ar")] {
+                let script = self.dir.join(format!("{driver}-{}", target.architecture));
+                let text = match driver {
+                    "ar" => format!("#!/bin/sh\nexec {} ar \"$@\"\n", console::quoted(&zig)),
+                    _ => compiler_script(&zig, driver, target, &cache, &prefix_maps(&self.remapped)),
+                };
+                write(&script, text.as_bytes(), 0o755)?;
+                let variable = format!("{variable}_{}", target.triple.replace('-', "_"));
+                self.environment.push((variable, script));
+            }
+        }
+        Ok(())
     }
 
-    /// Cargo, set up to lint everything, which compiles dependencies in C and C++.
-    pub(crate) fn cargo_clippy<'a>(&self, sh: &'a Shell) -> Cmd<'a> {
-        let (cargo, triple) = (cargo::program(), LINTED.triple);
-        let clippy = cmd!(
-            sh,
-            "{cargo} clippy --workspace --all-targets --locked --target {triple} -- -D warnings"
-        );
-        self.with_environment(clippy)
-    }
-
-    /// Cargo, set up to link test executables without debugging tables, and without the paths of this machine that the
-    /// compiler adds by itself.
-    pub(crate) fn cargo_test_executables<'a>(
+    /// Cargo for a target, without debugging tables and without the paths of this machine that the compiler adds by itself.
+    /// The flags are the same for every command, so that each dependency is built once.
+    pub(crate) fn cargo<'a>(
         &self,
         sh: &'a Shell,
+        command: &str,
         target: &Target,
-        packages: &[&str],
+        options: &[&str],
     ) -> Cmd<'a> {
         let (cargo, triple) = (cargo::program(), target.triple);
-        let packages = packages.iter().flat_map(|package| ["-p", package]);
-        let test = cmd!(
-            sh,
-            "{cargo} test --no-run --locked --target {triple} {packages...} --message-format=json-render-diagnostics"
-        );
-        let flags: Vec<String> = self
-            .link_flags
-            .iter()
-            .map(|&flag| flag.to_owned())
-            .chain(
-                self.remapped
-                    .iter()
-                    .map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display())),
-            )
-            .collect();
-        self.with_environment(test)
+        let mut flags: Vec<String> = self.link_flags.iter().map(|&flag| flag.to_owned()).collect();
+        let remapped = self.remapped.iter();
+        flags.extend(remapped.map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display())));
+        let cargo = cmd!(sh, "{cargo} {command} --locked --target {triple} {options...}");
+        self.with_environment(cargo)
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
     }
 
@@ -141,14 +115,18 @@ impl Toolchain {
     }
 
     /// Compiles a trivial C file.
-    pub(crate) fn probe_c_compiler(&self, sh: &Shell) -> Result<()> {
+    pub(crate) fn probe_c_compiler(&self, sh: &Shell, target: &Target) -> Result<()> {
         let source = self.dir.join("probe.c");
         write(
             &source,
             b"#include <mach/mach.h>\nint probe(void) { return mach_task_self() != MACH_PORT_NULL; }\n",
             0o644,
         )?;
-        let (compiler, object) = (&self.c_compiler, self.dir.join("probe.o"));
+        let object = self.dir.join("probe.o");
+        let compiler = match cfg!(target_os = "macos") {
+            true => "cc".into(),
+            false => self.dir.join(format!("cc-{}", target.architecture)),
+        };
         probe(
             cmd!(sh, "{compiler} -c -o {object} {source}"),
             "compile C for macOS",
@@ -176,10 +154,16 @@ fn ziglang(sh: &Shell) -> Result<PathBuf> {
         .map_err(|_| anyhow::anyhow!("PyPI's ziglang is missing; to install it: cargo xtask setup"))
 }
 
-fn compiler_script(zig: &Path, driver: &str, cache: &Path) -> String {
-    let quoted = |path: &Path| console::quoted(path);
-    let (zig, cache) = (quoted(zig), quoted(cache));
-    let architecture = LINTED.architecture;
+/// Options of a C compiler, which writes paths of sources into what it compiles (`__FILE__`).
+fn prefix_maps(remapped: &[(PathBuf, &str)]) -> Vec<String> {
+    let map = |(path, name): &(PathBuf, &str)| format!("-ffile-prefix-map={}={name}", path.display());
+    remapped.iter().map(map).collect()
+}
+
+fn compiler_script(zig: &Path, driver: &str, target: &Target, cache: &Path, options: &[String]) -> String {
+    let (zig, cache) = (console::quoted(zig), console::quoted(cache));
+    let architecture = target.architecture;
+    let options = options.iter().map(console::quoted).collect::<Vec<_>>().join(" ");
     format!(
         r#"#!/bin/sh
 # The crate `cc` passes Apple's name of the target, which zig does not know.
@@ -191,13 +175,9 @@ for argument do
   esac
 done
 export ZIG_GLOBAL_CACHE_DIR={cache} ZIG_LOCAL_CACHE_DIR={cache}
-exec {zig} {driver} -target {architecture}-macos.{OLDEST_MACOS} "$@"
+exec {zig} {driver} -target {architecture}-macos.{OLDEST_MACOS} {options} "$@"
 "#
     )
-}
-
-fn archiver_script(zig: &Path) -> String {
-    format!("#!/bin/sh\nexec {} ar \"$@\"\n", console::quoted(zig))
 }
 
 /// Writes a temporary file, then renames it: another run may be reading the file.
@@ -230,20 +210,25 @@ fn probe(command: Cmd<'_>, what: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::darwin::INTEL;
 
     #[test]
-    fn the_compiler_script_drops_the_target_alone() {
+    fn the_compiler_script_replaces_the_target_and_the_paths_of_this_machine() {
         let dir = tempfile::tempdir().expect("a directory");
         let script = dir.path().join("c c");
         // `echo` stands for zig.
-        let text = compiler_script(Path::new("echo"), "cc", Path::new("/the cache"));
+        let maps = prefix_maps(&[("/my home".into(), "cargo")]);
+        let text = compiler_script(Path::new("echo"), "cc", &INTEL, Path::new("/the cache"), &maps);
         write(&script, text.as_bytes(), 0o755).expect("written");
         let sh = Shell::new().expect("a shell");
         let said = cmd!(sh, "{script} -c --target=arm64-apple-macosx11.0 'a b.c' -o x.o")
             .quiet()
             .read()
             .expect("ran");
-        assert_eq!(said, "cc -target aarch64-macos.11.0 -c a b.c -o x.o");
+        assert_eq!(
+            said,
+            "cc -target x86_64-macos.11.0 -ffile-prefix-map=/my home=cargo -c a b.c -o x.o"
+        );
     }
 
     #[test]
