@@ -43,6 +43,12 @@ pub(crate) fn started<T>(result: io::Result<T>) -> Result<T> {
     })
 }
 
+/// Cargo's home: its registry, and the programs that it has installed.
+pub(crate) fn home() -> Option<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    home.or_else(|| Some(std::env::home_dir()?.join(".cargo")))
+}
+
 /// Cargo's target directory, as cargo itself names it: environment and configuration can each move it.
 pub(crate) fn target_dir(checkout: &Checkout) -> Result<PathBuf> {
     let mut command = command(checkout);

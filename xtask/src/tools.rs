@@ -276,12 +276,7 @@ pub(crate) fn shell(checkout: &Checkout) -> Result<Shell> {
     let sh = Shell::new()?;
     sh.change_dir(checkout.root());
     let mut paths = vec![python_environment(checkout)?.join("bin")];
-    let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    paths.extend(
-        cargo_home
-            .or_else(|| Some(std::env::home_dir()?.join(".cargo")))
-            .map(|home| home.join("bin")),
-    );
+    paths.extend(cargo::home().map(|home| home.join("bin")));
     paths.extend(std::env::split_paths(
         &std::env::var_os("PATH").unwrap_or_default(),
     ));

@@ -13,8 +13,12 @@ struct Process {
 }
 
 impl Process {
+    /// Starts a binary by its place beside this test's directory: a path from `CARGO_BIN_EXE_…` would tie the test to the
+    /// machine that built it.
     fn start(binary: &str, fault: Option<&str>) -> Self {
-        let mut command = Command::new(binary);
+        let test = std::env::current_exe().expect("a path");
+        let target = test.ancestors().nth(2).expect("target/PROFILE/deps/test");
+        let mut command = Command::new(target.join(binary));
         command.env_remove("RUNTIME_METRICS_FAULT");
         command.envs(fault.map(|fault| ("RUNTIME_METRICS_FAULT", fault)));
         let mut child = command
@@ -70,7 +74,7 @@ impl Drop for Process {
 
 #[test]
 fn sampling_process_answers_every_method_and_gains_nothing() {
-    let mut process = Process::start(env!("CARGO_BIN_EXE_sampling_process"), None);
+    let mut process = Process::start("sampling_process", None);
     assert_eq!(process.result("sample", 20), json!({"count": 20}));
     assert_eq!(process.result("thread_churn", 5), json!({"count": 5}));
     let before = process.counts();
@@ -86,7 +90,7 @@ fn sampling_process_answers_every_method_and_gains_nothing() {
 
 #[test]
 fn sampling_process_refuses_an_unknown_method_and_goes_on() {
-    let mut process = Process::start(env!("CARGO_BIN_EXE_sampling_process"), None);
+    let mut process = Process::start("sampling_process", None);
     let answer = process.answer(&json!({"id": 7, "method": "census"}));
     let message = "the methods are sample, thread_churn, resource_counts and metrics";
     let expected = json!({"id": 7, "ok": false, "error": {"code": "bad_request", "message": message}});
@@ -98,7 +102,7 @@ fn sampling_process_refuses_an_unknown_method_and_goes_on() {
 #[cfg(feature = "fault-injection")]
 #[test]
 fn leaking_process_gains_what_its_fault_names() {
-    let mut process = Process::start(env!("CARGO_BIN_EXE_leaking_process"), Some("descriptor"));
+    let mut process = Process::start("leaking_process", Some("descriptor"));
     process.result("sample", 1);
     let (before, threads) = process.counts();
     process.result("sample", 20);
@@ -110,7 +114,7 @@ fn leaking_process_gains_what_its_fault_names() {
 #[cfg(feature = "fault-injection")]
 #[test]
 fn leaking_process_gains_nothing_without_a_fault() {
-    let mut process = Process::start(env!("CARGO_BIN_EXE_leaking_process"), None);
+    let mut process = Process::start("leaking_process", None);
     process.result("sample", 1);
     let before = process.counts();
     process.result("sample", 20);

@@ -41,178 +41,155 @@ pub(crate) fn run(_: &Args, checkout: &Checkout) -> Result<Exit> {
     let sh = tools::shell(checkout)?;
     let toolchain = Toolchain::prepare(&sh, checkout)?;
     for target in TARGETS {
-        toolchain.probe_linker(&sh, target)?;
-        toolchain.probe_c_compiler(&sh, target)?;
+        toolchain.probe(&sh, target)?;
     }
     let mut steps = Vec::new();
     for target in TARGETS {
-        let link = || link(&sh, &toolchain, target, checkout);
-        steps.push(Step::run(format!("link for {}", target.triple), link));
-        let lint = || lint(&sh, &toolchain, target);
-        steps.push(Step::run(format!("clippy for {}", target.triple), lint));
+        let (triple, tools) = (target.triple, &toolchain);
+        let link = |step: &mut Step| link(step, &sh, tools, target, checkout);
+        steps.push(Step::run(format!("link for {triple}"), link));
+        let lint = |step: &mut Step| lint(step, &sh, tools, target);
+        steps.push(Step::run(format!("clippy for {triple}"), lint));
     }
 
-    steps.iter().for_each(|step| print(step, checkout));
-    let failures: Vec<&Failure> = steps.iter().flat_map(|step| &step.found.failures).collect();
-    for Failure { what, remedy } in &failures {
+    steps.iter().for_each(|step| step.print(checkout));
+    for (what, remedy) in steps.iter().flat_map(|step| &step.failures) {
         println!("{FAILED}FAIL{FAILED:#} {what}\n    remedy: {remedy}");
     }
     println!("{}", conclusion(&steps, begun.elapsed()));
-    Ok(Exit::passed(failures.is_empty()))
+    Ok(Exit::passed(steps.iter().all(Step::passed)))
 }
 
 /// One step that has run.
 struct Step {
     name: String,
     took: Duration,
-    found: Findings,
+    examined: Vec<Examined>,
+    /// Each with its remedy.
+    failures: Vec<(String, &'static str)>,
 }
 
 impl Step {
-    fn run(name: String, work: impl FnOnce() -> Findings) -> Self {
+    fn run(name: String, work: impl FnOnce(&mut Self)) -> Self {
         eprintln!("── {name} ──");
         let begun = Instant::now();
-        let found = work();
-        let took = begun.elapsed();
-        Self { name, took, found }
+        let mut step = Self {
+            name,
+            took: Duration::ZERO,
+            examined: Vec::new(),
+            failures: Vec::new(),
+        };
+        work(&mut step);
+        step.took = begun.elapsed();
+        step
+    }
+
+    fn fail(&mut self, what: String, remedy: &'static str) {
+        self.failures.push((what, remedy));
     }
 
     fn passed(&self) -> bool {
-        self.found.failures.is_empty()
+        self.failures.is_empty()
     }
-}
 
-#[derive(Default)]
-struct Findings {
-    examined: Vec<Examined>,
-    failures: Vec<Failure>,
-}
-
-struct Failure {
-    what: String,
-    remedy: &'static str,
-}
-
-impl Findings {
-    fn fail(&mut self, what: String, remedy: &'static str) {
-        self.failures.push(Failure { what, remedy });
+    /// Prints the findings.
+    fn print(&self, checkout: &Checkout) {
+        let word = if self.passed() { "passed" } else { "failed" };
+        println!("{}: {word} in {:.0?}", self.name, self.took);
+        let mut imported = BTreeSet::new();
+        for examined in &self.examined {
+            println!("{}", described(examined, checkout));
+            imported.extend(examined.calls.present.iter().copied());
+        }
+        if !imported.is_empty() {
+            println!("  kernel calls imported: {}", Vec::from_iter(imported).join(", "));
+        }
     }
 }
 
 /// Links the test executables and the programs for a target, and examines each.
-fn link(sh: &Shell, toolchain: &Toolchain, target: &Target, checkout: &Checkout) -> Findings {
-    let mut found = Findings::default();
+fn link(step: &mut Step, sh: &Shell, toolchain: &Toolchain, target: &Target, checkout: &Checkout) {
     let mut messages = String::new();
-    let packages = PACKAGES
-        .iter()
-        .flat_map(|package| ["--package", package])
-        .collect();
-    let tests = ("test", [vec!["--no-run"], packages].concat());
+    let packages = PACKAGES.iter().flat_map(|package| ["--package", package]);
+    let tests = ("test", ["--no-run"].into_iter().chain(packages).collect());
     let programs = PROGRAMS.iter().map(|program| ("build", program.arguments()));
-    for (command, mut options) in std::iter::once(tests).chain(programs) {
+    for (command, mut options) in [tests].into_iter().chain(programs) {
         options.push("--message-format=json-render-diagnostics");
         let command = toolchain.cargo(sh, command, target, &options);
         eprintln!("$ {command}");
         match command.read() {
-            Ok(more) => messages = messages + &more + "\n",
-            Err(error) => found.fail(
+            Ok(more) => messages += &(more + "\n"),
+            Err(error) => step.fail(
                 format!("{error}; cargo's messages are above"),
                 "fix what the compiler or the linker names",
             ),
         }
     }
-    let executables = Artifacts::read(&messages).into_sorted();
-    for executable in executables {
+    for executable in Artifacts::read(&messages).into_sorted() {
         match Examined::read(executable, target, &toolchain.remapped) {
             Ok(examined) => {
+                let path = checkout.shorten(&examined.executable.path);
                 for fault in &examined.faults {
-                    found.fail(
-                        format!("{} {fault}", checkout.shorten(&examined.executable.path)),
+                    step.fail(
+                        format!("{path} {fault}"),
                         "docs/cross-build.md explains each check",
                     );
                 }
-                found.examined.push(examined);
+                step.examined.push(examined);
             }
-            Err(error) => found.fail(
+            Err(error) => step.fail(
                 format!("{error:#}"),
                 "inspect the file: the linker has written no program",
             ),
         }
     }
-    if !found.examined.iter().any(Examined::samples) {
-        found.fail(
+    let is_sampler = |examined: &Examined| examined.executable.package == SAMPLER && examined.samples;
+    if !step.examined.iter().any(is_sampler) {
+        step.fail(
             format!("no executable of {SAMPLER} for {} was judged", target.triple),
             "PACKAGES in xtask/src/cmd/check_macos.rs lists the packages",
         );
     }
-    found
 }
 
 /// Lints the workspace.
-fn lint(sh: &Shell, toolchain: &Toolchain, target: &Target) -> Findings {
-    let mut found = Findings::default();
+fn lint(step: &mut Step, sh: &Shell, toolchain: &Toolchain, target: &Target) {
     let options = ["--workspace", "--all-targets", "--", "-D", "warnings"];
     if toolchain.cargo(sh, "clippy", target, &options).run().is_err() {
-        found.fail(
+        step.fail(
             format!("clippy for {}; its messages are above", target.triple),
             "fix each finding; `#[expect(…, reason = …)]` where clippy is wrong",
         );
-    }
-    found
-}
-
-/// Prints the findings of a step.
-fn print(step: &Step, checkout: &Checkout) {
-    let word = if step.passed() { "passed" } else { "failed" };
-    println!("{}: {word} in {:.0?}", step.name, step.took);
-    for examined in &step.found.examined {
-        println!("{}", described(examined, checkout));
-    }
-    let imported: BTreeSet<&str> = step
-        .found
-        .examined
-        .iter()
-        .flat_map(|examined| &examined.calls.present)
-        .copied()
-        .collect();
-    if !imported.is_empty() {
-        println!("  kernel calls imported: {}", Vec::from_iter(imported).join(", "));
     }
 }
 
 /// An executable's path, the macOS that it needs, and its imports.
 fn described(examined: &Examined, checkout: &Checkout) -> String {
-    let Examined {
-        executable,
-        minimum_macos,
-        calls,
-        ..
-    } = examined;
-    let mut needs = format!("needs macOS {minimum_macos} (allowed: {OLDEST_MACOS} or older)");
-    if examined.samples() {
-        let (present, missing) = (calls.present.len(), calls.missing.len());
-        needs += &format!(", imports {present} of {} kernel calls", present + missing);
-    }
+    let (executable, calls) = (&examined.executable, &examined.calls);
     let mut text = format!(
-        "  {}\n    {executable}: {needs}",
-        checkout.shorten(&executable.path)
+        "  {}\n    {executable}: needs macOS {} (allowed: {OLDEST_MACOS} or older)",
+        checkout.shorten(&executable.path),
+        examined.minimum_macos
     );
+    if examined.samples {
+        let (present, missing) = (calls.present.len(), calls.missing.len());
+        text += &format!(", imports {present} of {} kernel calls", present + missing);
+    }
     if !calls.others.is_empty() {
-        text += &format!(
-            "\n    imports Mach calls that are not in the table: {}",
-            calls.others.join(", ")
-        );
+        let others = calls.others.join(", ");
+        text += &format!("\n    imports Mach calls that are not in the table: {others}");
     }
     text
 }
 
-/// The last line, which begins with PASS or FAIL.
+/// The last line, which begins with PASS or FAIL and counts the executables, and the programs among them.
 fn conclusion(steps: &[Step], took: Duration) -> String {
-    let executables: usize = steps.iter().map(|step| step.found.examined.len()).sum();
-    let passed = steps.iter().filter(|step| step.passed()).count();
-    let word = if passed == steps.len() { "PASS" } else { "FAIL" };
+    let kinds = steps.iter().flat_map(|step| &step.examined);
+    let kinds: Vec<&str> = kinds.map(|examined| examined.executable.kind.as_str()).collect();
+    let (executables, programs) = (kinds.len(), kinds.iter().filter(|kind| **kind == "bin").count());
+    let (all, passed) = (steps.len(), steps.iter().filter(|step| step.passed()).count());
+    let word = if passed == all { "PASS" } else { "FAIL" };
     format!(
-        "{word}: {passed} of {} steps passed, {executables} executables examined, in {took:.0?}",
-        steps.len()
+        "{word}: {passed} of {all} steps passed, {executables} executables examined ({programs} programs), in {took:.0?}"
     )
 }

@@ -27,6 +27,8 @@ pub(crate) struct Examined {
     pub(crate) minimum_macos: Version,
     /// Imports of the calls that the backend needs, and of others to Mach.
     pub(crate) calls: Calls,
+    /// Whether it must import all of the former.
+    pub(crate) samples: bool,
     pub(crate) faults: Vec<String>,
 }
 
@@ -41,14 +43,11 @@ impl Examined {
         faults.extend(paths_in(&bytes, private));
         Ok(Self {
             faults,
+            samples: samples(&executable, &calls),
             minimum_macos: program.minimum_macos,
             calls,
             executable,
         })
-    }
-
-    pub(crate) fn samples(&self) -> bool {
-        samples(&self.executable, &self.calls)
     }
 }
 
@@ -64,16 +63,13 @@ fn samples(executable: &Artifact, calls: &Calls) -> bool {
 
 fn faults(executable: &Artifact, program: &Program, calls: &Calls, target: &Target) -> Vec<String> {
     let mut faults = Vec::new();
-    if program.architecture != target.architecture {
-        faults.push(format!(
-            "is for {}, not for {}",
-            program.architecture, target.architecture
-        ));
+    let (architecture, minimum_macos) = (program.architecture, program.minimum_macos);
+    if architecture != target.architecture {
+        faults.push(format!("is for {architecture}, not for {}", target.architecture));
     }
-    if program.minimum_macos > OLDEST_MACOS {
+    if minimum_macos > OLDEST_MACOS {
         faults.push(format!(
-            "needs macOS {}; allowed: {OLDEST_MACOS} or older",
-            program.minimum_macos
+            "needs macOS {minimum_macos}; allowed: {OLDEST_MACOS} or older"
         ));
     }
     if samples(executable, calls) && !calls.missing.is_empty() {

@@ -47,38 +47,34 @@ impl Program {
             macho::CPU_TYPE_X86_64 => "x86_64",
             other => bail!("a program for an unknown processor (CPU type {:#x})", other.0),
         };
+        let (minimum_macos, libraries) = load_commands(&file)?;
         Ok(Self {
             architecture,
-            minimum_macos: minimum_macos(&file)?,
+            minimum_macos,
             imports: imports(&file).context("damaged bindings")?,
-            libraries: libraries(&file).context("a damaged load command")?,
+            libraries,
         })
     }
 }
 
-fn minimum_macos(file: &MachOFile64<'_, LittleEndian>) -> Result<Version> {
-    let mut commands = file.macho_load_commands().context("damaged load commands")?;
-    while let Some(command) = commands.next().context("damaged load commands")? {
-        if let Some(version) = version_in(command)? {
-            return Ok(Version {
-                major: version.major(),
-                minor: version.minor(),
-            });
+/// The oldest macOS that it starts on, and the libraries that are loaded with it.
+fn load_commands(file: &MachOFile64<'_, LittleEndian>) -> Result<(Version, Vec<String>)> {
+    let damaged = "damaged load commands";
+    let (mut minimum, mut libraries) = (None, Vec::new());
+    let mut commands = file.macho_load_commands().context(damaged)?;
+    while let Some(command) = commands.next().context(damaged)? {
+        if let Some(library) = command.dylib().context(damaged)? {
+            let name = command
+                .string(LittleEndian, library.dylib.name)
+                .context(damaged)?;
+            libraries.push(String::from_utf8_lossy(name).into_owned());
         }
+        minimum = minimum.or(version_in(command)?);
     }
-    bail!("neither LC_BUILD_VERSION nor LC_VERSION_MIN_MACOSX says which macOS it needs")
-}
-
-fn libraries(file: &MachOFile64<'_, LittleEndian>) -> object::Result<Vec<String>> {
-    let mut names = Vec::new();
-    let mut commands = file.macho_load_commands()?;
-    while let Some(command) = commands.next()? {
-        if let Some(library) = command.dylib()? {
-            let name = command.string(LittleEndian, library.dylib.name)?;
-            names.push(String::from_utf8_lossy(name).into_owned());
-        }
-    }
-    Ok(names)
+    let minimum =
+        minimum.context("neither LC_BUILD_VERSION nor LC_VERSION_MIN_MACOSX says which macOS it needs")?;
+    let (major, minor) = (minimum.major(), minimum.minor());
+    Ok((Version { major, minor }, libraries))
 }
 
 fn version_in(command: LoadCommandData<'_, LittleEndian>) -> Result<Option<macho::Version>> {

@@ -97,52 +97,39 @@ impl Toolchain {
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
     }
 
-    fn with_environment<'a>(&self, mut command: Cmd<'a>) -> Cmd<'a> {
-        for (name, value) in &self.environment {
-            command = command.env(name, value);
-        }
-        command
+    fn with_environment<'a>(&self, command: Cmd<'a>) -> Cmd<'a> {
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)))
     }
 
-    /// Links a trivial program. A machine that cannot link is told from code that cannot be built.
-    pub(crate) fn probe_linker(&self, sh: &Shell, target: &Target) -> Result<()> {
-        let source = self.dir.join("probe.rs");
+    /// Links a trivial program, and compiles a C file. A machine that cannot is told from code that cannot be built.
+    pub(crate) fn probe(&self, sh: &Shell, target: &Target) -> Result<()> {
+        let (triple, flags, source) = (target.triple, self.link_flags, self.dir.join("probe.rs"));
         write(&source, b"fn main() {}\n", 0o644)?;
-        let (triple, flags) = (target.triple, self.link_flags);
         let program = self.dir.join(format!("probe-{triple}"));
         let link = cmd!(sh, "rustc --target {triple} {flags...} -o {program} {source}");
-        probe(self.with_environment(link), &format!("link for {triple}"))
-    }
+        probe(self.with_environment(link), &format!("link for {triple}"))?;
 
-    /// Compiles a trivial C file.
-    pub(crate) fn probe_c_compiler(&self, sh: &Shell, target: &Target) -> Result<()> {
-        let source = self.dir.join("probe.c");
-        write(
-            &source,
-            b"#include <mach/mach.h>\nint probe(void) { return mach_task_self() != MACH_PORT_NULL; }\n",
-            0o644,
-        )?;
-        let object = self.dir.join("probe.o");
-        let compiler = match cfg!(target_os = "macos") {
-            true => "cc".into(),
-            false => self.dir.join(format!("cc-{}", target.architecture)),
+        let (source, object) = (self.dir.join("probe.c"), self.dir.join("probe.o"));
+        let text =
+            b"#include <mach/mach.h>\nint probe(void) { return mach_task_self() != MACH_PORT_NULL; }\n";
+        write(&source, text, 0o644)?;
+        let script = self.dir.join(format!("cc-{}", target.architecture));
+        let compiler = if cfg!(target_os = "macos") {
+            "cc".into()
+        } else {
+            script
         };
-        probe(
-            cmd!(sh, "{compiler} -c -o {object} {source}"),
-            "compile C for macOS",
-        )
+        let compile = cmd!(sh, "{compiler} -c -o {object} {source}");
+        probe(compile, &format!("compile C for {triple}"))
     }
 }
 
 fn remapped(checkout: &Checkout) -> Result<Vec<(PathBuf, &'static str)>> {
-    let cargo_home = std::env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
     let mut remapped = vec![
         (checkout.root().to_owned(), "truegauge"),
         (cargo::target_dir(checkout)?, "target"),
     ];
-    remapped.extend(cargo_home.map(|dir| (dir, "cargo")));
+    remapped.extend(cargo::home().map(|dir| (dir, "cargo")));
     Ok(remapped)
 }
 
@@ -166,7 +153,7 @@ fn compiler_script(zig: &Path, driver: &str, target: &Target, cache: &Path, opti
     let options = options.iter().map(console::quoted).collect::<Vec<_>>().join(" ");
     format!(
         r#"#!/bin/sh
-# The crate `cc` passes Apple's name of the target, which zig does not know.
+# The crate `cc` passes Apple's name of the target, which zig does not know. zig sanitizes unless told otherwise.
 for argument do
   shift
   case $argument in
@@ -175,7 +162,7 @@ for argument do
   esac
 done
 export ZIG_GLOBAL_CACHE_DIR={cache} ZIG_LOCAL_CACHE_DIR={cache}
-exec {zig} {driver} -target {architecture}-macos.{OLDEST_MACOS} {options} "$@"
+exec {zig} {driver} -target {architecture}-macos.{OLDEST_MACOS} -fno-sanitize=all {options} "$@"
 "#
     )
 }
@@ -227,7 +214,7 @@ mod tests {
             .expect("ran");
         assert_eq!(
             said,
-            "cc -target x86_64-macos.11.0 -ffile-prefix-map=/my home=cargo -c a b.c -o x.o"
+            "cc -target x86_64-macos.11.0 -fno-sanitize=all -ffile-prefix-map=/my home=cargo -c a b.c -o x.o"
         );
     }
 
