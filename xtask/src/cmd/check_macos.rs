@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -9,7 +8,7 @@ use crate::checkout::Checkout;
 use crate::console::{FAILED, eprintln, println};
 use crate::darwin::executables::{Examined, SAMPLER, SAMPLING_PROCESS};
 use crate::darwin::toolchain::Toolchain;
-use crate::darwin::{OLDEST_MACOS, TARGETS, Target};
+use crate::darwin::{TARGETS, Target};
 use crate::exit::Exit;
 use crate::tools;
 
@@ -92,17 +91,11 @@ impl Step {
         self.failures.is_empty()
     }
 
-    /// Prints the findings.
     fn print(&self, checkout: &Checkout) {
         let word = if self.passed() { "passed" } else { "failed" };
         println!("{}: {word} in {:.0?}", self.name, self.took);
-        let mut imported = BTreeSet::new();
         for examined in &self.examined {
             println!("{}", described(examined, checkout));
-            imported.extend(examined.calls.present.iter().copied());
-        }
-        if !imported.is_empty() {
-            println!("  kernel calls imported: {}", Vec::from_iter(imported).join(", "));
         }
     }
 }
@@ -166,11 +159,8 @@ fn lint(step: &mut Step, sh: &Shell, toolchain: &Toolchain, target: &Target) {
 /// An executable's path, the macOS that it needs, and its imports.
 fn described(examined: &Examined, checkout: &Checkout) -> String {
     let (executable, calls) = (&examined.executable, &examined.calls);
-    let mut text = format!(
-        "  {}\n    {executable}: needs macOS {} (allowed: {OLDEST_MACOS} or older)",
-        checkout.shorten(&executable.path),
-        examined.minimum_macos
-    );
+    let (path, minimum_macos) = (checkout.shorten(&executable.path), examined.minimum_macos);
+    let mut text = format!("  {path}\n    {executable}: needs macOS {minimum_macos}");
     if examined.samples {
         let (present, missing) = (calls.present.len(), calls.missing.len());
         text += &format!(", imports {present} of {} kernel calls", present + missing);
@@ -182,14 +172,10 @@ fn described(examined: &Examined, checkout: &Checkout) -> String {
     text
 }
 
-/// The last line, which begins with PASS or FAIL and counts the executables, and the programs among them.
+/// The last line, which begins with PASS or FAIL.
 fn conclusion(steps: &[Step], took: Duration) -> String {
-    let kinds = steps.iter().flat_map(|step| &step.examined);
-    let kinds: Vec<&str> = kinds.map(|examined| examined.executable.kind.as_str()).collect();
-    let (executables, programs) = (kinds.len(), kinds.iter().filter(|kind| **kind == "bin").count());
+    let executables: usize = steps.iter().map(|step| step.examined.len()).sum();
     let (all, passed) = (steps.len(), steps.iter().filter(|step| step.passed()).count());
     let word = if passed == all { "PASS" } else { "FAIL" };
-    format!(
-        "{word}: {passed} of {all} steps passed, {executables} executables examined ({programs} programs), in {took:.0?}"
-    )
+    format!("{word}: {passed} of {all} steps passed, {executables} executables examined, in {took:.0?}")
 }

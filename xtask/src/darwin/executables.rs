@@ -1,14 +1,12 @@
 //! Judges each executable that cargo has linked: can a Mac use it?
 
-use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use memchr::memmem;
 
+use super::Target;
 use super::calls::Calls;
 use super::macho::{Program, Version};
-use super::{OLDEST_MACOS, Target};
 use crate::cargo::Artifact;
 
 /// The package whose executables sample.
@@ -39,14 +37,34 @@ impl Examined {
         let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let program = Program::read(&bytes).with_context(|| format!("cannot use {}", path.display()))?;
         let calls = Calls::among(&program.imports);
-        let mut faults = faults(&executable, &program, &calls, target);
-        faults.extend(paths_in(&bytes, private));
+        let samples = samples(&executable, &calls);
+        let minimum_macos = program.minimum_macos;
+        let mut faults = Vec::new();
+        if program.architecture != target.architecture {
+            let (is, expected) = (program.architecture, target.architecture);
+            faults.push(format!("is for {is}, not for {expected}"));
+        }
+        if minimum_macos > target.oldest_macos {
+            let allowed = target.oldest_macos;
+            faults.push(format!(
+                "needs macOS {minimum_macos}; allowed: {allowed} or older"
+            ));
+        }
+        if samples && !calls.missing.is_empty() {
+            faults.push(format!("does not import {}", calls.missing.join(", ")));
+        }
+        let others = program.libraries.iter().filter(|name| *name != LIBRARY);
+        faults.extend(others.map(|name| format!("loads {name}; allowed: {LIBRARY} alone")));
+        let text = String::from_utf8_lossy(&bytes);
+        let paths = private.iter().map(|(path, _)| path.to_string_lossy());
+        let contained = paths.filter(|path| text.contains(&**path));
+        faults.extend(contained.map(|path| format!("contains the path {path} of this machine")));
         Ok(Self {
-            faults,
-            samples: samples(&executable, &calls),
-            minimum_macos: program.minimum_macos,
-            calls,
             executable,
+            minimum_macos,
+            calls,
+            samples,
+            faults,
         })
     }
 }
@@ -61,133 +79,92 @@ fn samples(executable: &Artifact, calls: &Calls) -> bool {
     }
 }
 
-fn faults(executable: &Artifact, program: &Program, calls: &Calls, target: &Target) -> Vec<String> {
-    let mut faults = Vec::new();
-    let (architecture, minimum_macos) = (program.architecture, program.minimum_macos);
-    if architecture != target.architecture {
-        faults.push(format!("is for {architecture}, not for {}", target.architecture));
-    }
-    if minimum_macos > OLDEST_MACOS {
-        faults.push(format!(
-            "needs macOS {minimum_macos}; allowed: {OLDEST_MACOS} or older"
-        ));
-    }
-    if samples(executable, calls) && !calls.missing.is_empty() {
-        faults.push(format!("does not import {}", calls.missing.join(", ")));
-    }
-    let others = program.libraries.iter().filter(|name| *name != LIBRARY);
-    faults.extend(others.map(|name| format!("loads {name}; allowed: {LIBRARY} alone")));
-    faults
-}
-
-/// Directories of this machine in an executable's bytes.
-fn paths_in(bytes: &[u8], private: &[(PathBuf, &str)]) -> Vec<String> {
-    let contains = |path: &&PathBuf| memmem::find(bytes, path.as_os_str().as_bytes()).is_some();
-    let found = private.iter().map(|(path, _)| path).filter(contains);
-    found
-        .map(|path| format!("contains the path {} of this machine", path.display()))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
-    use crate::darwin::{APPLE_SILICON, calls};
+    use crate::darwin::macho::tests::{ARM64, EXECUTE, LOAD_DYLIB, LOAD_WEAK_DYLIB, X86_64};
+    use crate::darwin::macho::tests::{loads, needs_macos, program};
+    use crate::darwin::{APPLE_SILICON, INTEL, calls};
 
-    fn executable(package: &str, kind: &str) -> Artifact {
-        Artifact {
+    /// The faults of a file with these bytes on a machine with two private directories.
+    fn faults(package: &str, kind: &str, target: &Target, bytes: &[u8]) -> Vec<String> {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(&file, bytes).expect("written");
+        let executable = Artifact {
             package: package.to_owned(),
             kind: kind.to_owned(),
             name: "x".to_owned(),
-            path: "/t/x".into(),
-        }
+            path: file.path().to_owned(),
+        };
+        let private = [("/home/me/truegauge".into(), ""), ("/home/me/.cargo".into(), "")];
+        let examined = Examined::read(executable, target, &private).expect("a program");
+        examined.faults
     }
 
-    fn program(imports: &[&str]) -> Program {
-        Program {
-            architecture: "aarch64",
-            minimum_macos: Version { major: 11, minor: 0 },
-            imports: imports.iter().map(|&name| name.to_owned()).collect(),
-            libraries: vec![LIBRARY.to_owned()],
-        }
+    fn arm64(libraries: &[Vec<u32>], imports: &[&str]) -> Vec<u8> {
+        let commands = [&[needs_macos(0x000b_0000)], libraries].concat();
+        program(ARM64, EXECUTE, &commands, imports, &[])
     }
 
-    fn faults_of(executable: &Artifact, program: &Program) -> Vec<String> {
-        faults(
-            executable,
-            program,
-            &Calls::among(&program.imports),
-            &APPLE_SILICON,
-        )
+    fn intel(minimum_macos: u32) -> Vec<u8> {
+        program(X86_64, EXECUTE, &[needs_macos(minimum_macos)], &[], &[])
     }
 
     #[test]
     fn a_sound_executable_has_no_faults() {
-        let sampling = program(calls::REQUIRED);
-        assert_eq!(faults_of(&executable(SAMPLER, "lib"), &sampling), [""; 0]);
-        assert_eq!(faults_of(&executable("leak-test", "lib"), &program(&[])), [""; 0]);
+        assert_eq!(faults("leak-test", "lib", &INTEL, &intel(0x000a_0c00)), [""; 0]);
+        let mut sampling = arm64(&[], calls::REQUIRED);
+        sampling.extend(b" cargo/registry/a.c");
+        assert_eq!(faults(SAMPLER, "lib", &APPLE_SILICON, &sampling), [""; 0]);
     }
 
     #[test]
     fn an_executable_that_a_mac_cannot_use_has_faults() {
-        let wrong = Program {
-            architecture: "x86_64",
-            minimum_macos: Version { major: 12, minor: 3 },
-            imports: BTreeSet::new(),
-            libraries: vec![LIBRARY.to_owned(), "/usr/lib/libiconv.2.dylib".to_owned()],
-        };
-        assert_eq!(
-            faults_of(&executable("leak-test", "lib"), &wrong),
-            [
-                "is for x86_64, not for aarch64",
-                "needs macOS 12.3; allowed: 11.0 or older",
-                "loads /usr/lib/libiconv.2.dylib; allowed: /usr/lib/libSystem.B.dylib alone"
-            ]
-        );
+        let faults = |target, bytes: &[u8]| faults("leak-test", "lib", target, bytes);
+        let other_target = [
+            "is for x86_64, not for aarch64",
+            "needs macOS 12.3; allowed: 11.0 or older",
+        ];
+        assert_eq!(faults(&APPLE_SILICON, &intel(0x000c_0300)), other_target);
+        let newer = ["needs macOS 10.13; allowed: 10.12 or older"];
+        assert_eq!(faults(&INTEL, &intel(0x000a_0d00)), newer);
+    }
+
+    #[test]
+    fn each_library_other_than_libsystem_is_a_fault() {
+        let iconv = loads(LOAD_DYLIB, "/usr/lib/libiconv.2.dylib");
+        let objc = loads(LOAD_WEAK_DYLIB, "/usr/lib/libobjc.A.dylib");
+        let bytes = arm64(&[iconv, objc], &[]);
+        let expected = ["libiconv.2", "libobjc.A"]
+            .map(|name| format!("loads /usr/lib/{name}.dylib; allowed: /usr/lib/libSystem.B.dylib alone"));
+        assert_eq!(faults("leak-test", "lib", &APPLE_SILICON, &bytes), expected);
     }
 
     #[test]
     fn a_path_of_this_machine_in_an_executable_is_a_fault() {
-        let private = [
-            ("/home/me/truegauge".into(), "truegauge"),
-            ("/home/me/.cargo".into(), "cargo"),
-        ];
-        let bytes = b"\xcf\xfa\xed\xfe cargo/registry/a.c\0/home/me/.cargo/registry/b.c\0";
+        let mut bytes = arm64(&[], &[]);
+        bytes.extend(b"\xff/home/me/.cargo/registry/b.c\0");
         let expected = ["contains the path /home/me/.cargo of this machine"];
-        assert_eq!(paths_in(bytes, &private), expected);
-        assert_eq!(paths_in(&bytes[..24], &private), [""; 0]);
+        assert_eq!(faults("leak-test", "lib", &APPLE_SILICON, &bytes), expected);
     }
 
     #[test]
     fn a_sampler_without_one_of_the_calls_is_a_fault() {
         let (absent, rest) = calls::REQUIRED.split_first().expect("calls");
-        let expected = [format!("does not import {absent}")];
-        assert_eq!(
-            faults_of(&executable(SAMPLING_PROCESS, "bin"), &program(rest)),
-            expected
-        );
-        for kind in ["lib", "test", "example"] {
-            assert_eq!(
-                faults_of(&executable(SAMPLER, kind), &program(rest)),
-                expected,
-                "{kind}"
-            );
+        let [incomplete, nothing] = [rest, &["malloc"]].map(|names| arm64(&[], names));
+        let one = [format!("does not import {absent}")];
+        let all = [format!("does not import {}", calls::REQUIRED.join(", "))];
+        for (package, kind, without_any) in [
+            (SAMPLER, "lib", &all[..]),
+            (SAMPLER, "example", &all),
+            (SAMPLING_PROCESS, "bin", &all),
+            (SMALL_CLIENT, "bin", &all),
+            (SAMPLER, "test", &[]), // It does not sample.
+        ] {
+            let faults = |bytes| faults(package, kind, &APPLE_SILICON, bytes);
+            assert_eq!(faults(&incomplete), one, "{package}, {kind}");
+            assert_eq!(faults(&nothing), without_any, "{package}, {kind}");
         }
-        let nothing = program(&["malloc"]);
-        assert_eq!(
-            faults_of(&executable(SAMPLER, "test"), &nothing),
-            [""; 0],
-            "it does not sample"
-        );
-        for kind in ["lib", "example"] {
-            let faults = faults_of(&executable(SAMPLER, kind), &nothing);
-            assert_eq!(
-                faults,
-                [format!("does not import {}", calls::REQUIRED.join(", "))],
-                "{kind}"
-            );
-        }
+        assert_eq!(faults("leak-test", "lib", &APPLE_SILICON, &nothing), [""; 0]);
     }
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use anyhow::{Context, Result, bail};
 use object::macho::{self, MachHeader64};
 use object::read::NameOrOrdinal;
-use object::read::macho::{LoadCommandData, MachHeader, MachOFile64};
+use object::read::macho::{LoadCommandVariant, MachHeader, MachOFile64};
 use object::{LittleEndian, Object};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,37 +59,30 @@ impl Program {
 
 /// The oldest macOS that it starts on, and the libraries that are loaded with it.
 fn load_commands(file: &MachOFile64<'_, LittleEndian>) -> Result<(Version, Vec<String>)> {
-    let damaged = "damaged load commands";
     let (mut minimum, mut libraries) = (None, Vec::new());
-    let mut commands = file.macho_load_commands().context(damaged)?;
-    while let Some(command) = commands.next().context(damaged)? {
-        if let Some(library) = command.dylib().context(damaged)? {
-            let name = command
-                .string(LittleEndian, library.dylib.name)
-                .context(damaged)?;
-            libraries.push(String::from_utf8_lossy(name).into_owned());
-        }
-        minimum = minimum.or(version_in(command)?);
+    let mut commands = file.macho_load_commands()?;
+    while let Some(command) = commands.next()? {
+        let version = match command.variant()? {
+            LoadCommandVariant::Dylib(library) => {
+                let name = command.string(LittleEndian, library.dylib.name)?;
+                libraries.push(String::from_utf8_lossy(name).into_owned());
+                continue;
+            }
+            LoadCommandVariant::VersionMin(oldest) if command.cmd() == macho::LC_VERSION_MIN_MACOSX => {
+                oldest.version.get(LittleEndian)
+            }
+            LoadCommandVariant::BuildVersion(build, _) => match build.platform.get(LittleEndian) {
+                macho::PLATFORM_MACOS => build.minos.get(LittleEndian),
+                other => bail!("a program for another of Apple's platforms ({})", other.0),
+            },
+            _ => continue,
+        };
+        let (major, minor) = (version.major(), version.minor());
+        minimum = minimum.max(Some(Version { major, minor }));
     }
     let minimum =
         minimum.context("neither LC_BUILD_VERSION nor LC_VERSION_MIN_MACOSX says which macOS it needs")?;
-    let (major, minor) = (minimum.major(), minimum.minor());
-    Ok((Version { major, minor }, libraries))
-}
-
-fn version_in(command: LoadCommandData<'_, LittleEndian>) -> Result<Option<macho::Version>> {
-    let damaged = "a damaged version command";
-    if command.cmd() == macho::LC_VERSION_MIN_MACOSX {
-        let command: &macho::VersionMinCommand<LittleEndian> = command.data().context(damaged)?;
-        return Ok(Some(command.version.get(LittleEndian)));
-    }
-    let Some((command, _)) = command.build_version(LittleEndian).context(damaged)? else {
-        return Ok(None);
-    };
-    match command.platform.get(LittleEndian) {
-        macho::PLATFORM_MACOS => Ok(Some(command.minos.get(LittleEndian))),
-        other => bail!("a program for another of Apple's platforms ({})", other.0),
-    }
+    Ok((minimum, libraries))
 }
 
 fn imports(file: &MachOFile64<'_, LittleEndian>) -> Result<BTreeSet<String>> {
@@ -106,23 +99,38 @@ fn imports(file: &MachOFile64<'_, LittleEndian>) -> Result<BTreeSet<String>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    const ARM64: u32 = 0x0100_000c;
-    const X86_64: u32 = 0x0100_0007;
-    const EXECUTE: u32 = 2;
+    pub(in crate::darwin) const ARM64: u32 = 0x0100_000c;
+    pub(in crate::darwin) const X86_64: u32 = 0x0100_0007;
+    pub(in crate::darwin) const LOAD_DYLIB: u32 = 0x0c;
+    pub(in crate::darwin) const LOAD_WEAK_DYLIB: u32 = 0x8000_0018;
+    pub(in crate::darwin) const EXECUTE: u32 = 2;
     const MACOS: u32 = 1;
-    const DYLD_INFO_ONLY: u32 = 0x8000_0022;
+
+    /// The load command of a version such as `0x000b_0000`, 11.0.
+    pub(in crate::darwin) fn needs_macos(minimum: u32) -> Vec<u32> {
+        build_version(MACOS, minimum)
+    }
 
     fn build_version(platform: u32, minimum: u32) -> Vec<u32> {
         vec![0x32, 24, platform, minimum, 0x000d_0000, 0]
     }
 
-    fn version_min_macosx(minimum: u32) -> Vec<u32> {
-        vec![0x24, 16, minimum, minimum]
+    /// The load command of a library.
+    pub(in crate::darwin) fn loads(command: u32, name: &str) -> Vec<u32> {
+        let mut words = vec![command, 56, 24, 0, 0, 0];
+        let mut padded = name.as_bytes().to_vec();
+        padded.resize(32, 0);
+        words.extend(
+            padded
+                .chunks(4)
+                .map(|word| u32::from_le_bytes(word.try_into().expect("four"))),
+        );
+        words
     }
 
     /// Binds of symbols in the first library: eager, then lazy ones.
@@ -132,44 +140,57 @@ mod tests {
     }
 
     /// A program as a linker lays it out: header, load commands, and last what the loader binds.
-    fn program(cpu: u32, file_type: u32, version: &[u32], eager: &[&str], lazy: &[&str]) -> Vec<u8> {
-        let library = [0x0c, 56, 24, 0, 0, 0]; // LC_LOAD_DYLIB, its name behind it
-        let name = b"/usr/lib/libSystem.B.dylib\0\0\0\0\0\0";
-        let commands = (version.len() * 4 + 56 + 48) as u32;
+    pub(in crate::darwin) fn program(
+        cpu: u32,
+        file_type: u32,
+        commands: &[Vec<u32>],
+        eager: &[&str],
+        lazy: &[&str],
+    ) -> Vec<u8> {
+        let mut commands = commands.to_vec();
+        commands.push(loads(LOAD_DYLIB, "/usr/lib/libSystem.B.dylib"));
+        let size = commands.concat().len() as u32 * 4 + 48;
         let (eager, lazy) = (bindings(eager), bindings(lazy));
-        let eager_at = 32 + commands;
-        let lazy_at = eager_at + eager.len() as u32;
-        #[rustfmt::skip]
-        let dyld_info = [
-            DYLD_INFO_ONLY, 48,
-            0, 0,
-            eager_at, eager.len() as u32,
-            0, 0,
-            lazy_at, lazy.len() as u32,
-            0, 0,
+        let (eager_at, eager_size, lazy_size) = (32 + size, eager.len() as u32, lazy.len() as u32);
+        let lazy_at = eager_at + eager_size;
+        let dyld_info_only = [
+            0x8000_0022,
+            48,
+            0,
+            0,
+            eager_at,
+            eager_size,
+            0,
+            0,
+            lazy_at,
+            lazy_size,
+            0,
+            0,
         ];
-        let header = [0xfeed_facf, cpu, 0, file_type, 3, commands, 0x85, 0];
-        let words = |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|word| word.to_le_bytes()).collect() };
-        [
-            words(&header),
-            words(version),
-            words(&library),
-            name.to_vec(),
-            words(&dyld_info),
-            eager,
-            lazy,
-        ]
-        .concat()
+        commands.push(dyld_info_only.to_vec());
+        let header = [
+            0xfeed_facf,
+            cpu,
+            0,
+            file_type,
+            commands.len() as u32,
+            size,
+            0x85,
+            0,
+        ];
+        let words = header.into_iter().chain(commands.concat());
+        let bytes: Vec<u8> = words.flat_map(u32::to_le_bytes).collect();
+        [bytes, eager, lazy].concat()
     }
 
     fn sound() -> Vec<u8> {
-        let version = build_version(MACOS, 0x000b_0000);
+        let lazy = ["task_info", "task_threads"];
         program(
             ARM64,
             EXECUTE,
-            &version,
+            &[needs_macos(0x000b_0000)],
             &["mach_task_self_"],
-            &["task_info", "task_threads"],
+            &lazy,
         )
     }
 
@@ -185,7 +206,8 @@ mod tests {
 
     #[test]
     fn the_older_version_command_is_read_too() {
-        let bytes = program(X86_64, EXECUTE, &version_min_macosx(0x000a_0c03), &["abort"], &[]);
+        let version_min_macosx = vec![0x24, 16, 0x000a_0c03, 0x000a_0c03];
+        let bytes = program(X86_64, EXECUTE, &[version_min_macosx], &["abort"], &[]);
         let read = Program::read(&bytes).expect("a program");
         assert_eq!(read.architecture, "x86_64");
         assert_eq!(read.minimum_macos.to_string(), "10.12");
@@ -197,26 +219,22 @@ mod tests {
         const DYLIB: u32 = 6;
         const I386: u32 = 7;
         const IOS: u32 = 2;
-        let macos = build_version(MACOS, 0x000b_0000);
+        let sound = needs_macos(0x000b_0000);
+        let uuid = vec![0x1b, 24, 1, 2, 3, 4];
         let universal = [0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, 2];
+        let with = |cpu, file_type, command: Vec<u32>| program(cpu, file_type, &[command], &[], &[]);
         for (bytes, expected) in [
             (Vec::new(), "not a 64-bit Mach-O file"),
             (universal.repeat(8), "not a 64-bit Mach-O file"),
             (b"\x7fELF".repeat(16), "not a 64-bit Mach-O file"),
+            (with(ARM64, DYLIB, sound.clone()), "no program (file type 6)"),
+            (with(I386, EXECUTE, sound), "unknown processor (CPU type 0x7)"),
             (
-                program(ARM64, DYLIB, &macos, &[], &[]),
-                "no program (file type 6)",
-            ),
-            (
-                program(I386, EXECUTE, &macos, &[], &[]),
-                "unknown processor (CPU type 0x7)",
-            ),
-            (
-                program(ARM64, EXECUTE, &build_version(IOS, 0x000e_0000), &[], &[]),
+                with(ARM64, EXECUTE, build_version(IOS, 0x000e_0000)),
                 "another of Apple's platforms (2)",
             ),
             (
-                program(ARM64, EXECUTE, &[0x1b, 24, 1, 2, 3, 4], &[], &[]), // LC_UUID
+                with(ARM64, EXECUTE, uuid),
                 "neither LC_BUILD_VERSION nor LC_VERSION_MIN_MACOSX",
             ),
         ] {

@@ -12,20 +12,20 @@ pub(crate) struct Target {
     pub(crate) triple: &'static str,
     /// The name that [`macho`] gives it.
     pub(crate) architecture: &'static str,
+    /// The oldest macOS that rustc builds for. C is compiled for it too, and every executable must start on it.
+    pub(crate) oldest_macos: Version,
 }
 
 pub(crate) const APPLE_SILICON: Target = Target {
     triple: "aarch64-apple-darwin",
     architecture: "aarch64",
+    oldest_macos: Version { major: 11, minor: 0 },
 };
 
 pub(crate) const INTEL: Target = Target {
     triple: "x86_64-apple-darwin",
     architecture: "x86_64",
+    oldest_macos: Version { major: 10, minor: 12 },
 };
 
-/// All of them.
 pub(crate) const TARGETS: [&Target; 2] = [&APPLE_SILICON, &INTEL];
-
-/// The oldest macOS that everything must start on. The C compiler on Linux has headers for none older.
-pub(crate) const OLDEST_MACOS: Version = Version { major: 11, minor: 0 };

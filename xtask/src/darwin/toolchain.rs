@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use xshell::{Cmd, Shell, cmd};
 
-use super::{OLDEST_MACOS, TARGETS, Target};
+use super::{TARGETS, Target};
 use crate::cargo;
 use crate::checkout::Checkout;
 use crate::console;
@@ -113,11 +113,9 @@ impl Toolchain {
         let text =
             b"#include <mach/mach.h>\nint probe(void) { return mach_task_self() != MACH_PORT_NULL; }\n";
         write(&source, text, 0o644)?;
-        let script = self.dir.join(format!("cc-{}", target.architecture));
-        let compiler = if cfg!(target_os = "macos") {
-            "cc".into()
-        } else {
-            script
+        let compiler = match cfg!(target_os = "macos") {
+            true => "cc".into(),
+            false => self.dir.join(format!("cc-{}", target.architecture)),
         };
         let compile = cmd!(sh, "{compiler} -c -o {object} {source}");
         probe(compile, &format!("compile C for {triple}"))
@@ -149,7 +147,7 @@ fn prefix_maps(remapped: &[(PathBuf, &str)]) -> Vec<String> {
 
 fn compiler_script(zig: &Path, driver: &str, target: &Target, cache: &Path, options: &[String]) -> String {
     let (zig, cache) = (console::quoted(zig), console::quoted(cache));
-    let architecture = target.architecture;
+    let (architecture, oldest_macos) = (target.architecture, target.oldest_macos);
     let options = options.iter().map(console::quoted).collect::<Vec<_>>().join(" ");
     format!(
         r#"#!/bin/sh
@@ -162,7 +160,7 @@ for argument do
   esac
 done
 export ZIG_GLOBAL_CACHE_DIR={cache} ZIG_LOCAL_CACHE_DIR={cache}
-exec {zig} {driver} -target {architecture}-macos.{OLDEST_MACOS} -fno-sanitize=all {options} "$@"
+exec {zig} {driver} -target {architecture}-macos.{oldest_macos} -fno-sanitize=all {options} "$@"
 "#
     )
 }
@@ -208,13 +206,13 @@ mod tests {
         let text = compiler_script(Path::new("echo"), "cc", &INTEL, Path::new("/the cache"), &maps);
         write(&script, text.as_bytes(), 0o755).expect("written");
         let sh = Shell::new().expect("a shell");
-        let said = cmd!(sh, "{script} -c --target=arm64-apple-macosx11.0 'a b.c' -o x.o")
+        let said = cmd!(sh, "{script} -c --target=x86_64-apple-macosx10.12 'a b.c' -o x.o")
             .quiet()
             .read()
             .expect("ran");
         assert_eq!(
             said,
-            "cc -target x86_64-macos.11.0 -fno-sanitize=all -ffile-prefix-map=/my home=cargo -c a b.c -o x.o"
+            "cc -target x86_64-macos.10.12 -fno-sanitize=all -ffile-prefix-map=/my home=cargo -c a b.c -o x.o"
         );
     }
 
