@@ -1,4 +1,4 @@
-//! The client, but its reports claim that the process used no CPU: the positive control of its verification.
+//! The client with one wrong figure: each report claims that the process used no CPU. A verification must fail.
 
 use std::process::ExitCode;
 

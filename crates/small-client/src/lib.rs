@@ -1,11 +1,8 @@
 //! A client without SPICE and without an asynchronous runtime, which files a bug report on each SIGUSR1.
 //!
-//! ```text
-//! small-client DIR        works while DIR/busy exists; files DIR/small-client-N.zip; ends at end-of-file on standard input
-//! ```
-//!
-//! It needs libSystem alone, so that `truegauge verify --profile small-client --client-bin PATH` can run wherever a Mach-O
-//! program runs.
+//! `small-client DIR` creates `DIR/ready` once it serves signals, computes while `DIR/busy` exists, writes
+//! `DIR/small-client-N.zip`, and exits at end-of-file on standard input. It links against libSystem alone, so that
+//! `truegauge verify --profile small-client --client-bin PATH` can run wherever a Mach-O program runs.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -23,14 +20,14 @@ use signal_hook::iterator::Signals;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
-/// Waiting threads. With the main thread, the reporter and the worker there are more than the ten that test 6 asks for.
+/// Parked threads. With the main thread, the reporter and the worker, there are more than the ten that test 6 asks for.
 const IDLE_THREADS: usize = 10;
 
 /// Sample window of a report.
 const WINDOW: Duration = Duration::from_secs(2);
 
-/// The worker computes for this long in each round while it is busy, then waits for as long.
-const ROUND: Duration = Duration::from_millis(5);
+/// Time for which a busy worker computes, then sleeps, in turn.
+const BUSY_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Interval at which an idle worker looks for the file `busy`.
 const IDLE_INTERVAL: Duration = Duration::from_millis(20);
@@ -38,7 +35,7 @@ const IDLE_INTERVAL: Duration = Duration::from_millis(20);
 /// Changes a report's metrics before they are written.
 pub type Edit = fn(&mut Value);
 
-/// Runs the client with the arguments of this process, and changes the metrics of each report by `edit`.
+/// Runs the client with the arguments of this process; `edit` changes the metrics of each report.
 #[must_use]
 pub fn run(edit: Edit) -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
@@ -90,7 +87,11 @@ fn serve(dir: &Path, edit: Edit) -> io::Result<()> {
         }
     })?;
     starts.iter().take(IDLE_THREADS).for_each(drop);
-    File::create(dir.join("ready"))?;
+    let ready = dir.join("ready");
+    File::create(&ready).map_err(|error| {
+        let message = format!("cannot create {}: {error}", ready.display());
+        io::Error::new(error.kind(), message)
+    })?;
     io::copy(&mut io::stdin().lock(), &mut io::sink())?;
     Ok(())
 }
@@ -107,14 +108,14 @@ fn work(busy: &Path) {
             continue;
         }
         let begun = Instant::now();
-        while begun.elapsed() < ROUND {
+        while begun.elapsed() < BUSY_INTERVAL {
             std::hint::spin_loop();
         }
-        thread::sleep(ROUND);
+        thread::sleep(BUSY_INTERVAL);
     }
 }
 
-/// Samples, writes the zip under another name, then renames it.
+/// Samples, writes the zip under a temporary name, then renames it.
 fn file_report(dir: &Path, number: u32, edit: Edit) -> io::Result<()> {
     let triggered = Stamp::now();
     let start = Stamp::now();

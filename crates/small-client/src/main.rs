@@ -1,4 +1,4 @@
-//! The client as it is: see the library.
+//! The client, which reports the sampled metrics unchanged: see the library.
 
 use std::process::ExitCode;
 

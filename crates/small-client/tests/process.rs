@@ -10,7 +10,7 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn the_version_is_the_packages() {
+fn version_flag_prints_the_package_version() {
     let output = run(&["--version"]);
     assert!(output.status.success());
     let expected = concat!("small-client ", env!("CARGO_PKG_VERSION"), "\n");
@@ -18,7 +18,7 @@ fn the_version_is_the_packages() {
 }
 
 #[test]
-fn the_client_says_that_it_is_ready_and_ends_at_end_of_file() {
+fn client_creates_its_ready_file_and_exits_at_end_of_file() {
     let dir = tempfile::tempdir().expect("a directory");
     let output = run(&[&dir.path().display().to_string()]);
     assert!(output.status.success(), "{output:?}");
@@ -26,8 +26,9 @@ fn the_client_says_that_it_is_ready_and_ends_at_end_of_file() {
 }
 
 #[test]
-fn wrong_arguments_and_a_directory_that_is_absent_are_named() {
-    for (arguments, said) in [(&[][..], "usage:"), (&["/no/such/directory"], "No such file")] {
+fn client_names_wrong_arguments_and_an_absent_directory() {
+    let absent = "cannot create /no/such/directory/ready: No such file";
+    for (arguments, said) in [(&[][..], "usage:"), (&["/no/such/directory"], absent)] {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(2), "{output:?}");
         assert!(
