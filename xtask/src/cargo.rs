@@ -299,5 +299,6 @@ not JSON
         }
         let twice = Artifacts::read(&[MESSAGES, MESSAGES].join("\n"));
         assert!(twice.named("bin", "client").is_err(), "two of one name");
+        assert_eq!(twice.into_sorted().len(), 5, "each once");
     }
 }

@@ -110,6 +110,20 @@ fn every_key_of_a_profile_is_explained() {
     }
 }
 
+#[test]
+fn every_test_and_example_that_links_for_macos_is_listed() {
+    let text = page("docs/cross-build.md");
+    let mut sections = text.split("\n## ");
+    let listed = sections.find(|section| section.starts_with("The executables\n"));
+    let dirs = "runtime-metrics/tests runtime-metrics/examples sampling-process/tests leak-test/examples";
+    for dir in dirs.split(' ') {
+        for file in files_of(&format!("crates/{dir}")) {
+            let name = format!("`{}`", file.trim_end_matches(".rs"));
+            assert!(listed.expect("the list").contains(&name), "{dir}: {name}");
+        }
+    }
+}
+
 /// A claim without a recorded run is false, and a recorded run makes the older status line false.
 #[test]
 fn pages_claim_a_mac_run_exactly_where_the_roadmap_has_its_note() {

@@ -4,6 +4,7 @@
 //! - `zig cc`, which has the headers of macOS, compiles the C and C++ of dependencies. It never links: its linker writes
 //!   the address of the unwinder's personality routine 4 bytes off, and a panic that unwinds crashes.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +24,7 @@ pub(crate) struct Toolchain {
     dir: PathBuf,
     /// Directories of this machine that compilers write into executables, and the names that replace them there.
     pub(crate) remapped: Vec<(PathBuf, &'static str)>,
-    environment: Vec<(String, PathBuf)>,
+    environment: BTreeMap<String, PathBuf>,
     link_flags: &'static [&'static str],
 }
 
@@ -35,12 +36,12 @@ impl Toolchain {
         let mut toolchain = Self {
             dir,
             remapped: remapped(checkout)?,
-            environment: Vec::new(),
+            environment: BTreeMap::new(),
             link_flags: &["-Clink-arg=-Wl,-S", "-Clink-arg=-Wl,-dead_strip_dylibs"],
         };
         if cfg!(target_os = "macos") {
             let maps = prefix_maps(&toolchain.remapped).join(" ");
-            toolchain.environment.push(("CFLAGS".to_owned(), maps.into()));
+            toolchain.environment.insert("CFLAGS".to_owned(), maps.into());
         } else if cfg!(target_os = "linux") {
             toolchain.cross(sh)?;
         } else {
@@ -61,7 +62,7 @@ impl Toolchain {
         for library in LIBRARIES {
             write(&sdk.join(format!("usr/lib/{library}.tbd")), &symbols, 0o644)?;
         }
-        self.environment.push(("SDKROOT".to_owned(), sdk));
+        self.environment.insert("SDKROOT".to_owned(), sdk);
         self.link_flags = &["-Clinker=rust-lld", "-Clinker-flavor=ld64.lld", "-Clink-arg=-S"];
         let (zig, cache) = (zig.join("zig"), self.dir.join("zig-cache"));
         for target in TARGETS {
@@ -73,7 +74,7 @@ impl Toolchain {
                 };
                 write(&script, text.as_bytes(), 0o755)?;
                 let variable = format!("{variable}_{}", target.triple.replace('-', "_"));
-                self.environment.push((variable, script));
+                self.environment.insert(variable, script);
             }
         }
         Ok(())
@@ -92,13 +93,9 @@ impl Toolchain {
         let mut flags: Vec<String> = self.link_flags.iter().map(|&flag| flag.to_owned()).collect();
         let remapped = self.remapped.iter();
         flags.extend(remapped.map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display())));
-        let cargo = cmd!(sh, "{cargo} {command} --locked --target {triple} {options...}");
-        self.with_environment(cargo)
+        cmd!(sh, "{cargo} {command} --locked --target {triple} {options...}")
+            .envs(&self.environment)
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
-    }
-
-    fn with_environment<'a>(&self, command: Cmd<'a>) -> Cmd<'a> {
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)))
     }
 
     /// Links a trivial program, and compiles a C file. A machine that cannot is told from code that cannot be built.
@@ -107,12 +104,14 @@ impl Toolchain {
         write(&source, b"fn main() {}\n", 0o644)?;
         let program = self.dir.join(format!("probe-{triple}"));
         let link = cmd!(sh, "rustc --target {triple} {flags...} -o {program} {source}");
-        probe(self.with_environment(link), &format!("link for {triple}"))?;
+        probe(link.envs(&self.environment), &format!("link for {triple}"))?;
 
         let (source, object) = (self.dir.join("probe.c"), self.dir.join("probe.o"));
-        let text =
-            b"#include <mach/mach.h>\nint probe(void) { return mach_task_self() != MACH_PORT_NULL; }\n";
-        write(&source, text, 0o644)?;
+        write(
+            &source,
+            b"#include <mach/mach.h>\nint probe = MACH_PORT_NULL;\n",
+            0o644,
+        )?;
         let compiler = match cfg!(target_os = "macos") {
             true => "cc".into(),
             false => self.dir.join(format!("cc-{}", target.architecture)),
